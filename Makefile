@@ -1,0 +1,31 @@
+# What people and CI call. Each target sets up what it needs, once, and says what it does.
+PYTHON ?= python3
+export PYTHON
+
+.PHONY: run test lint bench lock migrations
+
+run: ## Set up everything and serve
+	@.setup/setup.sh run
+	@exec .venv/bin/python manage.py workbench
+
+test: ## Set up everything and run all tests; ARGS goes to pytest
+	@.setup/setup.sh test
+	@node --version >/dev/null 2>&1 && node --test tests/js/ || echo "no Node.js here: tests/js/ are not run"
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: ## Style, types, settings, missing migrations
+	@.setup/setup.sh lint
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	WORKBENCH_DATA_DIR=$$(mktemp -d) .venv/bin/python manage.py makemigrations --check --dry-run
+
+bench: ## Measure, as ratios against raw kernels
+	@.setup/setup.sh bench
+	@.venv/bin/python -m tests.bench
+
+lock: ## Resolve the dependencies anew
+	@.setup/lock.sh
+
+migrations: ## Write missing migrations
+	@WORKBENCH_DATA_DIR=$$(mktemp -d) .venv/bin/python manage.py makemigrations
