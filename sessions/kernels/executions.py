@@ -1,0 +1,155 @@
+"""The executions of one session: one at the kernel, the rest waiting, and who has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict, deque
+from typing import Any
+from uuid import UUID
+
+from sessions.exceptions import (
+    ExecutionFinished,
+    ExecutionIdTaken,
+    ExecutionNotFound,
+    QueueLimitReached,
+)
+from sessions.kernels.outputs import OutputLimit
+from sessions.kernels.records import Event, ExecutionRecord
+
+MAX_QUEUED = 1_000  # executions waiting in one session
+MAX_REMEMBERED = 1_000  # ended executions that are told from unknown ones
+
+
+class LiveExecution:
+    """An execution from submission to its end."""
+
+    def __init__(
+        self,
+        record: ExecutionRecord,
+        *,
+        max_output_bytes: int,
+        command: list[str] | None = None,
+        stdin: str = "",
+        collect: bool = False,
+        allow_input: bool = False,
+    ) -> None:
+        self.record = record
+        self.allow_input = allow_input
+        self.limit = OutputLimit(max_output_bytes)
+        # What to run, if it is a command and not code.
+        self.command = command or []
+        self.stdin = stdin
+        # The events that count for the caller; None if nobody asked for them.
+        self.events: list[Event] | None = [] if collect else None
+        # Set when somebody asked to interrupt it.
+        self.interrupted = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    async def first_of(self, *futures: asyncio.Future[Any], timed: bool = True) -> None:
+        """Wait for one of the futures, an interrupt, or (``timed``) the execution's timeout."""
+        interrupted = asyncio.create_task(self.interrupted.wait(), name="interrupted")
+        try:
+            await asyncio.wait(
+                {*futures, interrupted},
+                timeout=self.record.timeout_seconds if timed else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            interrupted.cancel()
+
+
+class ExecutionQueue:
+    """What waits in a session, and what is known of its executions."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[LiveExecution] = deque()
+        self._grew = asyncio.Event()
+        # What runs now; None between executions.
+        self.current: LiveExecution | None = None
+        self._unfinished: dict[UUID, LiveExecution] = {}
+        self._ended: OrderedDict[UUID, None] = OrderedDict()
+        # (id, digest of what it runs) by the clients' own names, while the session lives.
+        self._client_ids: dict[str, tuple[UUID, bytes]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing runs and nothing waits."""
+        return self.current is None and not self._waiting
+
+    @property
+    def unfinished(self) -> list[LiveExecution]:
+        """Those that run or wait."""
+        return list(self._unfinished.values())
+
+    def first_under(self, record: ExecutionRecord) -> tuple[UUID, LiveExecution | None] | None:
+        """The execution the client submitted under the same name before; None if there is none.
+
+        Its id, and itself unless it has ended. Raises ExecutionIdTaken if it runs something else.
+        """
+        if record.client_id not in self._client_ids:
+            return None
+        id_, digest = self._client_ids[record.client_id]
+        if digest != _digest(record):
+            raise ExecutionIdTaken
+        return id_, self._unfinished.get(id_)
+
+    def add(self, execution: LiveExecution) -> int:
+        """Queue an execution; how many are before it. Raises QueueLimitReached."""
+        if len(self._waiting) >= MAX_QUEUED:
+            raise QueueLimitReached
+        record = execution.record
+        if record.client_id:
+            self._client_ids[record.client_id] = (record.id, _digest(record))
+        self._unfinished[record.id] = execution
+        self._waiting.append(execution)
+        self._grew.set()
+        return len(self._waiting) - 1 + (self.current is not None)
+
+    async def next(self) -> LiveExecution:
+        """The next execution, which is ``current`` from now on; waits until there is one."""
+        while not self._waiting:
+            self._grew.clear()
+            await self._grew.wait()
+        self.current = self._waiting.popleft()
+        return self.current
+
+    def find(self, execution_id: str) -> LiveExecution:
+        """The unfinished execution of that id or client's name.
+
+        Raises ExecutionFinished if it has ended, ExecutionNotFound if there was none.
+        """
+        id_, _ = self._client_ids.get(execution_id, (_uuid(execution_id), b""))
+        if id_ in self._unfinished:
+            return self._unfinished[id_]
+        if id_ in self._ended or execution_id in self._client_ids:
+            raise ExecutionFinished
+        raise ExecutionNotFound
+
+    def take_out(self, execution: LiveExecution) -> None:
+        """Remove one that waits."""
+        self._waiting.remove(execution)
+
+    def take_all_out(self) -> list[LiveExecution]:
+        """Remove all that wait."""
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
+
+    def forget(self, execution: LiveExecution) -> None:
+        """It has ended."""
+        self._unfinished.pop(execution.record.id, None)
+        self._ended[execution.record.id] = None
+        while len(self._ended) > MAX_REMEMBERED:
+            self._ended.popitem(last=False)
+
+
+def _digest(record: ExecutionRecord) -> bytes:
+    return hashlib.sha256(f"{record.kind}\n{record.code}".encode()).digest()
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

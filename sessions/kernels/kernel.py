@@ -1,0 +1,443 @@
+"""One live kernel: a process, and its five sockets. The only importer of jupyter_client's manager.
+
+The kernel is hostile: what it sends is checked, bounded and correlated here, and whatever it
+does, every wait here ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zmq
+import zmq.asyncio
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+from jupyter_client.session import Session as Protocol
+
+from sessions.exceptions import InputNotRequested, KernelBusy, KernelStartFailed
+from sessions.kernels import provisioner
+from sessions.kernels.sandbox import Sandbox
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS = 60.0  # for a kernel to answer its first question
+QUESTION_SECONDS = 5.0  # for completion and inspection
+STRAGGLER_SECONDS = 5.0  # between a reply and its "idle", or the other way round
+MESSAGES_IN_A_ROW = 16  # of one flooding kernel, before anybody else has a turn
+MAX_MESSAGE_BYTES = 128 * 1024 * 1024
+SOCKET_POLL_SECONDS = 0.005
+RECONNECT_MILLISECONDS = 5  # for a socket whose file is there a moment before it listens
+WELCOME_SECONDS = 0.1  # for the first sign of life on iopub, before asking again
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a kernel's process ended."""
+
+    exit_code: int
+
+    @property
+    def sentence(self) -> str:
+        """For people; says only what is known."""
+        # bubblewrap reports a signal the way shells do.
+        signum = -self.exit_code if self.exit_code < 0 else self.exit_code - 128
+        if signum > 0:
+            return f"The kernel was ended by signal {signum}."
+        return f"The kernel exited with code {self.exit_code}."
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message of a kernel, checked for its signature and outer shape."""
+
+    type: str
+    parent_id: str  # empty if it answers nothing
+    content: dict[str, Any]
+    metadata: dict[str, Any]
+    buffers: list[bytes]
+
+
+class Request:
+    """An execute request at the kernel."""
+
+    def __init__(self, msg_id: str, *, allow_input: bool) -> None:
+        self.msg_id = msg_id
+        self.allow_input = allow_input
+        loop = asyncio.get_running_loop()
+        # Set when the kernel says that it runs this: from now on interrupts reach it.
+        self.began: asyncio.Future[None] = loop.create_future()
+        # The content of the execute_reply.
+        self.reply: asyncio.Future[dict[str, Any]] = loop.create_future()
+        # Set when iopub says that all its output has been sent.
+        self.idle: asyncio.Future[None] = loop.create_future()
+
+    async def finished(self) -> dict[str, Any]:
+        """The reply's content, once all output has arrived.
+
+        A kernel may lose one of the two signs; then the other counts after a while.
+        """
+        signs: set[asyncio.Future[Any]] = {self.reply, self.idle}
+        await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(signs, timeout=STRAGGLER_SECONDS)
+        if self.reply.done() and not self.reply.cancelled():
+            return self.reply.result()
+        self.reply.cancel()  # nobody waits for it any more
+        return {"status": "lost"}
+
+
+class LiveKernel:
+    """One kernel process, from ``start`` to its death. Owned by a session; never restarted.
+
+    ``on_message`` is called with each message on iopub; ``on_input`` with each input request.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        specs: KernelSpecManager,
+        context: zmq.asyncio.Context,
+        sandbox: Sandbox,
+        environment: dict[str, str],
+        on_message: Callable[[Message], None],
+        on_input: Callable[[Message], None],
+    ) -> None:
+        assert sandbox.sockets is not None
+        provisioner.register()
+        self.name = name
+        self._sandbox = sandbox
+        self._environment = environment
+        self._on_message = on_message
+        self._on_input = on_input
+        self._manager = AsyncKernelManager(
+            kernel_name=name,
+            kernel_spec_manager=specs,
+            context=context,
+            transport="ipc",
+            ip=str(sandbox.sockets / "s"),
+            connection_file=str(sandbox.sockets / "kernel.json"),
+        )
+        self._protocol: Protocol = self._manager.session
+        # By channel name; empty until the kernel has bound its ends.
+        self._sockets: dict[str, zmq.asyncio.Socket] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        # Replies somebody waits for, by the request's msg_id.
+        self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._running: Request | None = None
+        self._awaited_input: Message | None = None
+        self._subshell_id: str | None = None
+        self._heard = asyncio.Event()  # something arrived on iopub
+        # What kernel_info_request told; empty until the kernel is ready.
+        self.info: dict[str, Any] = {}
+        self._asking = asyncio.Lock()  # for the subshell
+        # Why somebody ended it; empty while nobody did, or without a reason.
+        self.stop_reason = ""
+        self._stop: asyncio.Task[None] | None = None
+        # Set when the process has ended, by itself or not.
+        self.death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
+
+    # --- Life ---------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the process and return when it is ready to run code.
+
+        Raises KernelStartFailed; nothing is left running then.
+        """
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._manager.start_kernel(
+                    sandbox=self._sandbox,
+                    env=dict(self._environment),
+                    extra_arguments=self._extra_arguments(),
+                )
+                self._spawn(self._watch(), "watch")
+                await self._connect()
+                await self._handshake()
+        except TimeoutError:
+            await self.stop()
+            raise KernelStartFailed(
+                f"The kernel {self.name} did not answer within {START_SECONDS:.0f} seconds."
+            ) from None
+        except OSError as error:
+            await self.stop()
+            raise KernelStartFailed(f"The kernel {self.name} did not start: {error}.") from error
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self, reason: str = "") -> None:
+        """End the process at once, and everything it started. Idempotent.
+
+        ``reason`` is a sentence for those whose code it ran. Cancelling stops the waiting only.
+        """
+        self.stop_reason = self.stop_reason or reason
+        if self._stop is None:
+            self._stop = asyncio.create_task(self._end(), name=f"stop {self.name}")
+        await asyncio.shield(self._stop)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Somebody called ``stop``."""
+        return self._stop is not None
+
+    async def _end(self) -> None:
+        process = self._manager.provisioner
+        if process is not None and process.has_process:
+            await process.kill()
+            await process.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for socket in self._sockets.values():
+            socket.close(linger=0)
+        self._sockets.clear()
+        if not self.death.done():
+            self.death.set_result(Death(0))
+        self._fail_waiting()
+        await self._manager.cleanup_resources()
+        assert self._sandbox.sockets is not None
+        await asyncio.to_thread(shutil.rmtree, self._sandbox.sockets, ignore_errors=True)
+
+    async def interrupt(self) -> None:
+        """Interrupt what runs: SIGINT, or a message if the kernelspec says so."""
+        if self.death.done():
+            return
+        spec = self._manager.kernel_spec
+        if spec is not None and spec.interrupt_mode == "message":
+            # Over our own socket: another one would have the same identity, and be refused.
+            self._send("control", "interrupt_request", {})
+        else:
+            await self._process().send_signal(signal.SIGINT)
+
+    # --- Questions ----------------------------------------------------------------------
+
+    def execute(self, code: str, *, allow_input: bool) -> Request:
+        """Send code to the kernel. One at a time: the queue is ours, not the kernel's."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": allow_input,
+            "stop_on_error": False,
+        }
+        self._awaited_input = None  # what asked before has ended
+        msg_id = self._send("shell", "execute_request", content)
+        self._running = request = Request(msg_id, allow_input=allow_input)
+        request.reply.add_done_callback(lambda _: self._replies.pop(msg_id, None))
+        self._replies[request.msg_id] = request.reply
+        return request
+
+    async def complete(self, code: str, cursor: int) -> dict[str, Any]:
+        """The content of a complete_reply, also while code runs. Raises KernelBusy."""
+        return await self._ask("complete_request", {"code": code, "cursor_pos": cursor})
+
+    async def inspect(self, code: str, cursor: int, detail: int) -> dict[str, Any]:
+        """The content of an inspect_reply, also while code runs. Raises KernelBusy."""
+        content = {"code": code, "cursor_pos": cursor, "detail_level": detail}
+        return await self._ask("inspect_request", content)
+
+    def answer_input(self, text: str) -> None:
+        """Answer the input request that is open. Raises InputNotRequested."""
+        if self._awaited_input is None:
+            raise InputNotRequested
+        self._awaited_input = None
+        self._send("stdin", "input_reply", {"value": text})
+
+    @property
+    def awaits_input(self) -> bool:
+        return self._awaited_input is not None
+
+    # --- Internal -----------------------------------------------------------------------
+
+    def _extra_arguments(self) -> list[str]:
+        """IPython's history database costs start-up time, and is ours to keep."""
+        argv = self._manager.kernel_spec.argv if self._manager.kernel_spec else []
+        return ["--HistoryManager.enabled=False"] if "ipykernel_launcher" in argv else []
+
+    def _process(self) -> KernelProvisionerBase:
+        assert self._manager.provisioner is not None  # there is one from start_kernel on
+        return self._manager.provisioner
+
+    def _spawn(self, coroutine: Any, name: str) -> None:
+        self._tasks.append(asyncio.create_task(coroutine, name=f"{name} {self.name}"))
+
+    async def _watch(self) -> None:
+        """Started with the process, ends with it; the only one to learn its exit code."""
+        exit_code = await self._process().wait()
+        if not self.death.done():
+            self.death.set_result(Death(exit_code or 0))
+        self._fail_waiting()
+
+    def _fail_waiting(self) -> None:
+        for future in self._replies.values():
+            if not future.done():
+                future.cancel()
+        self._replies.clear()
+        self._awaited_input = None
+
+    async def _connect(self) -> None:
+        """Connect once the kernel has bound: a connect before that costs zmq's retry interval."""
+        types = {"iopub": zmq.SUB, "shell": zmq.DEALER, "stdin": zmq.DEALER, "control": zmq.DEALER}
+        for channel, socket_type in types.items():
+            url = self._manager._make_url(channel)
+            await self._bound(Path(url.removeprefix("ipc://")))
+            socket = self._manager.context.socket(socket_type)
+            socket.linger = 0
+            socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+            socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MILLISECONDS)
+            socket.setsockopt(zmq.RECONNECT_IVL_MAX, 20 * RECONNECT_MILLISECONDS)
+            if channel == "iopub":
+                socket.setsockopt(zmq.RCVHWM, 0)  # the kernel would drop, we do not
+                socket.setsockopt(zmq.SUBSCRIBE, b"")
+            else:
+                # Input requests come to the stdin socket with the shell socket's identity.
+                socket.identity = self._protocol.bsession
+            socket.connect(url)
+            self._sockets[channel] = socket
+            self._spawn(self._read(channel, socket), f"read {channel}")
+
+    async def _bound(self, path: Path) -> None:
+        while not path.exists():  # noqa: ASYNC240 - a look at a directory in memory
+            if self.death.done():
+                complaint = getattr(self._manager.provisioner, "complaint", "")
+                raise KernelStartFailed(f"{self.death.result().sentence} {complaint}".strip())
+            await asyncio.sleep(SOCKET_POLL_SECONDS)
+
+    async def _handshake(self) -> None:
+        """Ask who the kernel is until both directions work: iopub's subscription may be late."""
+        while not (self._heard.is_set() and self.info):
+            if self.death.done():
+                raise KernelStartFailed(self.death.result().sentence)
+            reply = self._request("shell", "kernel_info_request", {})
+            signs: set[asyncio.Future[Any]] = {reply, self.death}
+            await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
+            if reply.done() and not reply.cancelled():
+                self.info = reply.result()
+                try:
+                    async with asyncio.timeout(WELCOME_SECONDS):
+                        await self._heard.wait()
+                except TimeoutError:
+                    continue
+
+    def _send(self, channel: str, msg_type: str, content: dict[str, Any], **header: Any) -> str:
+        message = self._protocol.msg(msg_type, content)
+        message["header"].update(header)
+        frames = self._protocol.serialize(message)
+        socket = self._sockets.get(channel)
+        if socket is None:
+            raise KernelBusy("The kernel does not take messages.")
+        sent: Any = socket.send_multipart(frames, flags=zmq.NOBLOCK)
+        if sent.done() and sent.exception():
+            raise KernelBusy("The kernel does not take messages.")
+        return str(message["header"]["msg_id"])
+
+    def _request(
+        self, channel: str, msg_type: str, content: dict[str, Any], **header: Any
+    ) -> asyncio.Future[dict[str, Any]]:
+        msg_id = self._send(channel, msg_type, content, **header)
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._replies[msg_id] = reply
+        reply.add_done_callback(lambda _: self._replies.pop(msg_id, None))
+        return reply
+
+    async def _ask(self, msg_type: str, content: dict[str, Any]) -> dict[str, Any]:
+        header = {}
+        try:
+            async with asyncio.timeout(QUESTION_SECONDS):
+                if self._running is not None:
+                    header = {"subshell_id": await self._subshell()}
+                return await self._request("shell", msg_type, content, **header)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            self._subshell_id = None  # it may be gone: code can end it
+            if isinstance(error, asyncio.CancelledError) and not self.death.done():
+                raise
+            raise KernelBusy from None
+
+    async def _subshell(self) -> str:
+        """A second thread of the kernel that answers while the first runs code."""
+        features = self.info.get("supported_features")
+        if not isinstance(features, list) or "kernel subshells" not in features:
+            raise KernelBusy("This kernel cannot answer while code runs. Try again when it ends.")
+        async with self._asking:
+            if self._subshell_id is None:
+                reply = await self._request("control", "create_subshell_request", {})
+                if not isinstance(reply.get("subshell_id"), str):
+                    raise KernelBusy("The kernel's answer was not valid.")
+                self._subshell_id = reply["subshell_id"]
+            return self._subshell_id
+
+    async def _read(self, channel: str, socket: zmq.asyncio.Socket) -> None:
+        """Reads one socket until the kernel is stopped; bad messages are dropped and logged."""
+        handle = {
+            "iopub": self._iopub_message,
+            "stdin": self._stdin_message,
+        }.get(channel, self._reply_message)
+        for count in itertools.count(1):
+            frames = await socket.recv_multipart()
+            message = self._parse(frames)
+            if message is not None:
+                try:
+                    handle(message)
+                except Exception:
+                    logger.exception("a message of kernel %s could not be handled", self.name)
+            if count % MESSAGES_IN_A_ROW == 0:
+                await asyncio.sleep(0)  # receiving what is there already lets nobody else run
+
+    def _parse(self, frames: list[bytes]) -> Message | None:
+        try:
+            _, parts = self._protocol.feed_identities(frames)
+            raw = self._protocol.deserialize(parts)
+            parent_id = raw["parent_header"].get("msg_id", "")
+            if not isinstance(raw["content"], dict):
+                raise TypeError("content is no object")
+            return Message(
+                str(raw["msg_type"]),
+                parent_id if isinstance(parent_id, str) else "",
+                raw["content"],
+                raw["metadata"],
+                [bytes(buffer) for buffer in raw["buffers"]],
+            )
+        except Exception as error:  # whatever it is, it is the kernel's doing
+            logger.warning("dropped a bad message of kernel %s: %r", self.name, error)
+            return None
+
+    def _iopub_message(self, message: Message) -> None:
+        self._heard.set()
+        running = self._running
+        is_running = running is not None and message.parent_id == running.msg_id
+        if message.type == "status":
+            if running and is_running and message.content.get("execution_state") == "idle":
+                self._running = self._awaited_input = None
+                if not running.idle.done():
+                    running.idle.set_result(None)
+            return
+        if message.type == "execute_input" and running and is_running:
+            if not running.began.done():
+                running.began.set_result(None)
+            return
+        self._on_message(message)
+
+    def _stdin_message(self, message: Message) -> None:
+        running = self._running
+        is_asked = running is not None and message.parent_id == running.msg_id
+        if message.type == "input_request" and running and is_asked:
+            # One prompt is open at a time, and only where somebody can answer.
+            if not running.allow_input or self._awaited_input is not None:
+                return
+            self._awaited_input = message
+            self._on_input(message)
+
+    def _reply_message(self, message: Message) -> None:
+        reply = self._replies.pop(message.parent_id, None)
+        if reply is not None and not reply.done():
+            reply.set_result(message.content)

@@ -1,0 +1,142 @@
+"""What the kernel side knows of sessions and executions, and who writes it down.
+
+The dataclasses mirror the rows of sessions/models.py field by field; the host owns and changes
+them, a ``Recorder`` makes them durable. No Django here: a script can bring its own recorder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+from sessions.states import EventType, ExecutionState, SessionState
+
+# One event as every face sends it; docs/events.md.
+Event = dict[str, Any]
+
+
+def now() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+def timestamp(at: datetime | None) -> str | None:
+    """A time as RFC 3339 text with a Z; None stays None."""
+    return at.isoformat().replace("+00:00", "Z") if at else None
+
+
+@dataclass(kw_only=True)
+class SessionRecord:
+    """One session. See sessions/models.py for what the fields mean."""
+
+    identifier: str
+    owner_id: int | None
+    kernel_name: str
+    origin: str
+    host: str
+    idle_timeout_seconds: int | None
+    id: UUID = field(default_factory=uuid4)
+    state: SessionState = SessionState.STARTING
+    reason: str = ""
+    last_event_number: int = 0
+    created_at: datetime = field(default_factory=now)
+    last_active_at: datetime = field(default_factory=now)
+    ended_at: datetime | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """The session as plain data, in the shape of ``operations.SessionInfo``."""
+        return {
+            "id": str(self.id),
+            "identifier": self.identifier,
+            "owner_id": self.owner_id,
+            "kernel_name": self.kernel_name,
+            "origin": self.origin,
+            "state": str(self.state),
+            "reason": self.reason,
+            "created_at": timestamp(self.created_at),
+            "last_active_at": timestamp(self.last_active_at),
+            "idle_timeout_seconds": self.idle_timeout_seconds,
+        }
+
+
+@dataclass(kw_only=True)
+class ExecutionRecord:
+    """One execution. See sessions/models.py for what the fields mean."""
+
+    session_id: UUID
+    kind: str
+    code: str
+    origin: str
+    client_id: str = ""
+    timeout_seconds: float | None = None
+    request: dict[str, Any] = field(default_factory=dict)
+    id: UUID = field(default_factory=uuid4)
+    state: ExecutionState = ExecutionState.QUEUED
+    reason: str = ""
+    exit_code: int | None = None
+    execution_count: int | None = None
+    queued_at: datetime = field(default_factory=now)
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    final_event_number: int | None = None
+
+    # No field of the row: whether a recorder has made one.
+    has_row = False
+
+    def to_wire(self) -> dict[str, Any]:
+        """The execution as plain data, in the shape of ``operations.ExecutionInfo``."""
+        return {
+            "id": str(self.id),
+            "public_id": self.client_id or str(self.id),
+            "session_id": str(self.session_id),
+            "kind": self.kind,
+            "origin": self.origin,
+            "code": self.code,
+            "state": str(self.state),
+            "reason": self.reason,
+            "exit_code": self.exit_code,
+            "execution_count": self.execution_count,
+            "queued_at": timestamp(self.queued_at),
+            "started_at": timestamp(self.started_at),
+            "finished_at": timestamp(self.finished_at),
+            "request": self.request,
+        }
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """How long it ran; None if it never started or has not ended."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+class Recorder(Protocol):
+    """Makes sessions, executions and events durable, in the order they are given.
+
+    The only writer of what its host owns. ``append`` and ``changed`` return at once; what they
+    were given is written within about 20 ms, or when somebody waits in ``commit``.
+    """
+
+    async def create_session(self, session: SessionRecord) -> None:
+        """Write a new session; it is durable on return. Raises Conflict if the name is taken."""
+
+    def append(
+        self,
+        session: SessionRecord,
+        type: EventType,
+        data: dict[str, Any],
+        execution_id: UUID | None = None,
+    ) -> Event:
+        """Number an event and write it soon.
+
+        Text of the same stream that is still unwritten is merged: the event returned may be one
+        that was returned before, grown.
+        """
+
+    def changed(self, record: SessionRecord | ExecutionRecord) -> None:
+        """Write the record's present fields soon; the first call for an execution creates it."""
+
+    async def commit(self) -> None:
+        """Return when everything given so far is durable, and its readers have been told."""

@@ -1,0 +1,216 @@
+"""Running one execution: code on the session's kernel, or a program in its sandbox.
+
+Each returns when the kernel, or the sandbox, is free for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from sessions.exceptions import KernelBusy
+from sessions.kernels.command import RunningCommand
+from sessions.kernels.executions import MAX_REMEMBERED, LiveExecution
+from sessions.kernels.journal import Journal
+from sessions.kernels.kernel import LiveKernel, Message, Request
+from sessions.kernels.outputs import clean, count_of, output_of
+from sessions.kernels.sandbox import Sandbox
+from sessions.kernels.slot import KernelSlot
+from sessions.states import EventType, ExecutionState, SessionState
+
+logger = logging.getLogger(__name__)
+
+INTERRUPT_GRACE_SECONDS = 5.0  # for code to end after an interrupt, before its kernel is killed
+BEGIN_SECONDS = 2.0  # for the kernel to begin with what it was sent, before an interrupt
+
+IGNORED_INTERRUPT = "The code ignored the interrupt, so its kernel was restarted."
+
+# Ends an execution, once.
+Finish = Callable[[LiveExecution, ExecutionState, str], None]
+
+
+class CodeRunner:
+    """Runs code on the kernel in the slot, and knows whose each of its messages is."""
+
+    def __init__(self, slot: KernelSlot, journal: Journal, finish: Finish) -> None:
+        self._slot = slot
+        self._journal = journal
+        self._finish = finish
+        # Which execution a kernel's message belongs to, by the request's msg_id: also ended
+        # ones, whose threads may still print.
+        self._by_request: OrderedDict[str, LiveExecution] = OrderedDict()
+
+    async def run(self, execution: LiveExecution) -> None:
+        """Run it to its end. Raises KernelStartFailed, KernelBusy."""
+        kernel = await self._kernel_for(execution)
+        if kernel is None:
+            self._finish(execution, ExecutionState.INTERRUPTED, "")
+            return
+        self._journal.started(execution)
+        request = kernel.execute(execution.record.code, allow_input=execution.allow_input)
+        self._remember(request, execution)
+        finished = asyncio.create_task(request.finished(), name="finished")
+        try:
+            await execution.first_of(finished, kernel.death)
+            if not (finished.done() or kernel.death.done()):
+                await self._end_code(execution, kernel, request, finished)
+            await self._conclude(execution, kernel, finished)
+        finally:
+            finished.cancel()
+
+    def on_message(self, message: Message) -> None:
+        """A message on the kernel's iopub."""
+        output = output_of(message.type, message.content, message.metadata, message.buffers)
+        if output is not None:
+            self._journal.output(output, self._by_request.get(message.parent_id))
+
+    def on_input(self, message: Message) -> None:
+        """The code that runs asks for input."""
+        execution = self._by_request.get(message.parent_id)
+        if execution is not None and not execution.ended.is_set():
+            prompt, password = message.content.get("prompt"), message.content.get("password")
+            self._journal.asked(execution, prompt, password=bool(password))
+
+    async def _kernel_for(self, execution: LiveExecution) -> LiveKernel | None:
+        """The kernel to run on; None if the execution was interrupted while it started."""
+        waiting = asyncio.create_task(self._slot.kernel(), name="wait for the kernel")
+        try:
+            await execution.first_of(waiting, timed=False)
+            return waiting.result() if waiting.done() else None
+        finally:
+            waiting.cancel()
+
+    def _remember(self, request: Request, execution: LiveExecution) -> None:
+        self._by_request[request.msg_id] = execution
+        while len(self._by_request) > MAX_REMEMBERED:
+            self._by_request.popitem(last=False)
+
+    async def _end_code(
+        self,
+        execution: LiveExecution,
+        kernel: LiveKernel,
+        request: Request,
+        finished: asyncio.Task[dict[str, Any]],
+    ) -> None:
+        """Interrupt the code, and wait a while for its end or its kernel's.
+
+        On a timeout the caller has the answer before that; after an interrupt the code still
+        has its say (its last output, its KeyboardInterrupt).
+        """
+        if not execution.interrupted.is_set():
+            self._finish(execution, ExecutionState.TIMED_OUT, "")
+        # A kernel ignores interrupts until it has begun with the code.
+        await _first_of(BEGIN_SECONDS, request.began, finished, kernel.death)
+        if finished.done() or kernel.death.done():
+            return
+        try:
+            await kernel.interrupt()
+        except (OSError, KernelBusy) as error:
+            logger.warning("a kernel could not be interrupted: %s", error)
+        await _first_of(INTERRUPT_GRACE_SECONDS, finished, kernel.death)
+
+    async def _conclude(
+        self, execution: LiveExecution, kernel: LiveKernel, finished: asyncio.Task[dict[str, Any]]
+    ) -> None:
+        if finished.done():
+            self._finish_code(execution, finished.result())
+        elif kernel.death.done() and kernel.stop_reason:
+            self._finish(execution, ExecutionState.INTERRUPTED, kernel.stop_reason)
+        elif kernel.death.done():
+            self._finish(execution, ExecutionState.FAILED, kernel.death.result().sentence)
+        else:
+            self._finish(execution, ExecutionState.INTERRUPTED, IGNORED_INTERRUPT)
+            self._journal.become(SessionState.RESTARTING, IGNORED_INTERRUPT)
+            await self._slot.end(IGNORED_INTERRUPT)
+            await self._slot.kernel()
+
+    def _finish_code(self, execution: LiveExecution, reply: dict[str, Any]) -> None:
+        if not execution.ended.is_set():
+            execution.record.execution_count = count_of(reply.get("execution_count"))
+        match reply.get("status"):
+            case "ok":
+                self._finish(execution, ExecutionState.SUCCEEDED, "")
+            case "error" if execution.interrupted.is_set():
+                self._finish(execution, ExecutionState.INTERRUPTED, "")
+            case "error":
+                self._finish(execution, ExecutionState.FAILED, "")
+            case _:
+                self._finish(execution, ExecutionState.FAILED, "The kernel lost the execution.")
+
+
+class CommandRunner:
+    """Runs programs in the session's sandbox."""
+
+    def __init__(
+        self, sandbox: Sandbox, environment: dict[str, str], journal: Journal, finish: Finish
+    ) -> None:
+        self._sandbox = sandbox
+        self._environment = environment
+        self._journal = journal
+        self._finish = finish
+
+    async def run(self, execution: LiveExecution) -> None:
+        """Run it to its end."""
+        self._journal.started(execution)
+        try:
+            command = await self._start(execution)
+        except (OSError, ValueError) as error:
+            sentence = f"The program could not be started: {error}."
+            self._finish(execution, ExecutionState.FAILED, sentence)
+            return
+        ended = command.ended
+        try:
+            await execution.first_of(ended)
+            if not ended.done():
+                await self._end(execution, command)
+            code = await ended
+        finally:
+            command.kill()
+            await asyncio.gather(ended, return_exceptions=True)
+        if not execution.ended.is_set():
+            execution.record.exit_code = code
+        self._finish(execution, _state(execution, code), "")
+
+    async def _start(self, execution: LiveExecution) -> RunningCommand:
+        def on_output(name: str, text: str) -> None:
+            data = {"name": name, "text": clean(text)}
+            self._journal.output((EventType.STREAM, data), execution)
+
+        starting = asyncio.create_task(
+            RunningCommand.start(
+                execution.command,
+                sandbox=self._sandbox,
+                environment=self._environment,
+                stdin=execution.stdin,
+                on_output=on_output,
+            ),
+            name="start a command",
+        )
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:  # half a start could not be ended
+            command = await starting
+            command.kill()
+            await asyncio.gather(command.ended, return_exceptions=True)
+            raise
+
+    async def _end(self, execution: LiveExecution, command: RunningCommand) -> None:
+        if not execution.interrupted.is_set():
+            self._finish(execution, ExecutionState.TIMED_OUT, "")
+        command.signal(signal.SIGINT)
+        await asyncio.wait({command.ended}, timeout=INTERRUPT_GRACE_SECONDS)
+        command.kill()
+
+
+def _state(execution: LiveExecution, exit_code: int) -> ExecutionState:
+    if execution.interrupted.is_set():
+        return ExecutionState.INTERRUPTED
+    return ExecutionState.FAILED if exit_code else ExecutionState.SUCCEEDED
+
+
+async def _first_of(timeout_seconds: float, *futures: asyncio.Future[Any]) -> None:
+    await asyncio.wait(set(futures), timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)

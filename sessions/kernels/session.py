@@ -1,0 +1,224 @@
+"""One live session: its kernel, its queue, its events.
+
+Only one request is ever at the kernel; the rest wait here, where they can be seen and cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from sessions.exceptions import InputNotRequested, KernelBusy, SessionNotFound, WorkbenchError
+from sessions.kernels.executions import ExecutionQueue, LiveExecution
+from sessions.kernels.journal import Journal
+from sessions.kernels.kernel import LiveKernel, Message
+from sessions.kernels.outputs import clean
+from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord
+from sessions.kernels.runs import CodeRunner, CommandRunner
+from sessions.kernels.sandbox import Sandbox
+from sessions.kernels.slot import KernelSlot
+from sessions.states import EventType, ExecutionState, SessionState
+
+logger = logging.getLogger(__name__)
+
+RESTARTED = "The kernel was restarted."
+CLOSED = "The session was closed."
+
+KernelFactory = Callable[[Callable[[Message], None], Callable[[Message], None]], LiveKernel]
+
+
+class LiveSession:
+    """A session whose kernel this host owns, from ``open`` to ``close``.
+
+    Its worker task runs the queue until the session is closed. ``after_execution`` is called,
+    with the session's id, whenever an execution has ended.
+    """
+
+    def __init__(
+        self,
+        record: SessionRecord,
+        *,
+        recorder: Recorder,
+        sandbox: Sandbox,
+        environment: dict[str, str],
+        make_kernel: KernelFactory,
+        max_output_bytes: int,
+        after_execution: Callable[[UUID], None],
+    ) -> None:
+        self.record = record
+        self._max_output_bytes = max_output_bytes
+        self._after_execution = after_execution
+        self._journal = Journal(record, recorder, max_output_bytes)
+        self._queue = ExecutionQueue()
+        self._slot = KernelSlot(
+            self._journal,
+            lambda: make_kernel(self._code.on_message, self._code.on_input),
+            is_busy=lambda: self._queue.current is not None,
+        )
+        self._code = CodeRunner(self._slot, self._journal, self._finish)
+        self._commands = CommandRunner(sandbox, environment, self._journal, self._finish)
+        self._worker: asyncio.Task[None] | None = None
+        self._is_closed = False
+
+    # --- Life ---------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Start the worker, and the kernel ahead of the first execution."""
+        self._journal.say_state()
+        self._worker = asyncio.create_task(self._work(), name=f"session {self.record.id}")
+        self._slot.start()
+
+    async def close(self, state: SessionState = SessionState.CLOSED, reason: str = "") -> None:
+        """End the kernel, what runs and what waits; ``state`` is how the session ended."""
+        self._is_closed = True
+        sentence = reason or CLOSED
+        self._cancel_queued(sentence)
+        if self._worker:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        await self._slot.close(sentence)
+        for execution in self._queue.unfinished:
+            self._finish(execution, ExecutionState.INTERRUPTED, sentence)
+        self._journal.end(state, reason)
+        await self._journal.commit()
+
+    async def restart(self) -> None:
+        """Replace the kernel. Raises KernelStartFailed, SessionNotFound once it is closed."""
+        self._check_open()
+        self._cancel_queued(RESTARTED)
+        self._journal.become(SessionState.RESTARTING)
+        self.interrupt()
+        await self._slot.end(RESTARTED)
+        await self._slot.kernel()
+        await self._journal.commit()
+
+    def touch(self) -> None:
+        """Somebody uses the session: it is not idle."""
+        self._journal.touch()
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing runs and nothing waits, or everything waits for somebody's input."""
+        kernel = self._slot.running()
+        return self._queue.is_empty or (kernel is not None and kernel.awaits_input)
+
+    # --- Executions ---------------------------------------------------------------------
+
+    def submit(
+        self,
+        record: ExecutionRecord,
+        *,
+        command: list[str] | None = None,
+        stdin: str = "",
+        collect: bool = False,
+        allow_input: bool = False,
+    ) -> tuple[UUID, LiveExecution | None]:
+        """Queue an execution; it is written soon. ``collect`` keeps its events for the caller.
+
+        Its id, and itself unless it has ended: a client that submits the same under the same
+        name again is led to the first. Raises ExecutionIdTaken, QueueLimitReached,
+        SessionNotFound once the session is closed.
+        """
+        self._check_open()
+        if first := self._queue.first_under(record):
+            return first
+        execution = LiveExecution(
+            record,
+            max_output_bytes=self._max_output_bytes,
+            command=command,
+            stdin=stdin,
+            collect=collect,
+            allow_input=allow_input,
+        )
+        self._journal.queued(execution, position=self._queue.add(execution))
+        return record.id, execution
+
+    def execution(self, execution_id: str) -> LiveExecution:
+        """The unfinished execution of that id or client's name.
+
+        Raises ExecutionFinished if it has ended, ExecutionNotFound if there was none.
+        """
+        return self._queue.find(execution_id)
+
+    def interrupt(self) -> None:
+        """Interrupt what runs; nothing happens if nothing runs."""
+        if self._queue.current:
+            self._queue.current.interrupted.set()
+
+    def cancel(self, execution_id: str) -> None:
+        """Cancel an execution that waits; interrupt it if it runs."""
+        execution = self.execution(execution_id)
+        if execution is self._queue.current:
+            execution.interrupted.set()
+        else:
+            self._queue.take_out(execution)
+            self._finish(execution, ExecutionState.CANCELLED)
+
+    # --- Questions ----------------------------------------------------------------------
+
+    async def complete(self, code: str, cursor: int) -> dict[str, Any]:
+        """What could follow at ``cursor``. Raises KernelBusy."""
+        reply = await (await self._slot.kernel()).complete(code, cursor)
+        return _checked_reply(
+            reply, {"matches": list, "cursor_start": int, "cursor_end": int, "metadata": dict}
+        )
+
+    async def inspect(self, code: str, cursor: int, detail: int) -> dict[str, Any]:
+        """What the name at ``cursor`` is. Raises KernelBusy."""
+        reply = await (await self._slot.kernel()).inspect(code, cursor, detail)
+        return _checked_reply(reply, {"found": bool, "data": dict, "metadata": dict})
+
+    def answer_input(self, text: str) -> None:
+        """Answer the prompt of what runs. Raises InputNotRequested."""
+        kernel, current = self._slot.running(), self._queue.current
+        if kernel is None or current is None:
+            raise InputNotRequested
+        kernel.answer_input(text)
+        self._journal.say(EventType.INPUT_ANSWERED, {}, current)
+        self.touch()
+
+    # --- The queue ----------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        """Runs the queue. Started by ``open``, cancelled by ``close``; never ends by itself."""
+        while True:
+            execution = await self._queue.next()
+            runner = self._commands if execution.command else self._code
+            try:
+                await runner.run(execution)
+            except WorkbenchError as error:
+                self._finish(execution, ExecutionState.FAILED, error.message)
+            except Exception:
+                logger.exception("execution %s failed in the host", execution.record.id)
+                self._finish(execution, ExecutionState.FAILED, "The kernel host made an error.")
+            self._queue.current = None
+            if self.record.state == SessionState.BUSY:
+                self._journal.become(SessionState.IDLE)
+
+    def _finish(self, execution: LiveExecution, state: ExecutionState, reason: str = "") -> None:
+        """End an execution, once."""
+        if not execution.ended.is_set():
+            self._queue.forget(execution)
+            self._journal.finished(execution, state, reason)
+            self._after_execution(self.record.id)
+
+    def _cancel_queued(self, reason: str) -> None:
+        for execution in self._queue.take_all_out():
+            self._finish(execution, ExecutionState.CANCELLED, reason)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise SessionNotFound
+
+
+def _checked_reply(reply: dict[str, Any], shape: dict[str, type]) -> dict[str, Any]:
+    """The documented fields of a reply, if each has its documented type."""
+    if reply.get("status") != "ok":
+        raise KernelBusy("The kernel could not answer.")
+    checked = clean({name: reply.get(name, kind()) for name, kind in shape.items()})
+    if not all(isinstance(checked[name], kind) for name, kind in shape.items()):
+        raise KernelBusy("The kernel's answer was not valid.")
+    return dict(checked)

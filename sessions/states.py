@@ -1,0 +1,66 @@
+"""The states of sessions and executions, and the types of events; plain strings, no Django.
+
+Sessions: ``starting -> idle <-> busy -> closed``, with ``restarting`` in between, and the ends
+``expired``, ``died`` (until it is used again) and ``lost`` (its host is gone).
+Executions: ``queued -> running -> succeeded | failed | timed_out | interrupted | cancelled | lost``.
+"""
+
+from enum import StrEnum
+
+
+class SessionState(StrEnum):
+    """Where a session is in its life."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    RESTARTING = "restarting"
+    DIED = "died"  # the kernel process ended by itself; the next execution starts a fresh one
+    CLOSED = "closed"
+    EXPIRED = "expired"
+    LOST = "lost"
+
+
+class ExecutionState(StrEnum):
+    """Where an execution is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+
+
+class EventType(StrEnum):
+    """What one event says; the shape of its ``data`` is in docs/events.md."""
+
+    SESSION_STATE = "session_state"
+    EXECUTION_QUEUED = "execution_queued"
+    EXECUTION_STARTED = "execution_started"
+    EXECUTION_FINISHED = "execution_finished"
+    STREAM = "stream"
+    DISPLAY_DATA = "display_data"
+    UPDATE_DISPLAY_DATA = "update_display_data"
+    EXECUTE_RESULT = "execute_result"
+    ERROR = "error"
+    CLEAR_OUTPUT = "clear_output"
+    INPUT_REQUEST = "input_request"
+    INPUT_ANSWERED = "input_answered"
+    TRUNCATED = "truncated"
+    COMM = "comm"
+
+
+# A session in one of these states exists for its clients; its identifier is taken.
+LIVE_SESSION_STATES = frozenset(
+    {
+        SessionState.STARTING,
+        SessionState.IDLE,
+        SessionState.BUSY,
+        SessionState.RESTARTING,
+        SessionState.DIED,
+    }
+)
+UNFINISHED_EXECUTION_STATES = frozenset({ExecutionState.QUEUED, ExecutionState.RUNNING})

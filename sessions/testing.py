@@ -1,0 +1,57 @@
+"""For tests and scripts: a recorder that keeps everything in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sessions.exceptions import Conflict
+from sessions.kernels.records import Event, ExecutionRecord, SessionRecord, now, timestamp
+from sessions.states import EventType
+
+
+class MemoryRecorder:
+    """The real interface of records.Recorder, without a database; everything is "durable" at once."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[UUID, SessionRecord] = {}
+        self.executions: dict[UUID, ExecutionRecord] = {}
+        self.events: list[Event] = []
+
+    async def create_session(self, session: SessionRecord) -> None:
+        """Remember a session. Raises Conflict if its name is taken by one that has not ended."""
+        names = {
+            (each.owner_id, each.identifier)
+            for each in self.sessions.values()
+            if each.ended_at is None
+        }
+        if (session.owner_id, session.identifier) in names:
+            raise Conflict
+        self.sessions[session.id] = session
+
+    def append(
+        self,
+        session: SessionRecord,
+        type: EventType,
+        data: dict[str, Any],
+        execution_id: UUID | None = None,
+    ) -> Event:
+        """Number an event and remember it."""
+        session.last_event_number += 1
+        event = {
+            "number": session.last_event_number,
+            "type": str(type),
+            "execution": str(execution_id) if execution_id else None,
+            "at": timestamp(now()),
+            "data": data,
+        }
+        self.events.append(event)
+        return event
+
+    def changed(self, record: SessionRecord | ExecutionRecord) -> None:
+        """Remember the record."""
+        if isinstance(record, ExecutionRecord):
+            self.executions[record.id] = record
+
+    async def commit(self) -> None:
+        """Nothing is left to do."""

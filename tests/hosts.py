@@ -1,0 +1,64 @@
+"""A host by itself, for tests: no Django, no database, real kernels."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from sessions.kernels.host import Host, HostConfig
+from sessions.testing import MemoryRecorder
+
+ROOT = Path(__file__).parents[1]
+NAMED: dict[str, Any] = {"owner_id": None, "identifier": "s"}
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes started by ``pid``, and by those."""
+    found: set[int] = set()
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            found |= {child} | descendants(child)
+    return found
+
+
+async def started_host(tmp_path: Path, **config: Any) -> Host:
+    """A started host; its sessions live below ``tmp_path``."""
+    given = {"prefixes": (ROOT / ".venv-kernels",), **config}
+    host = Host(
+        HostConfig(name="test", data_dir=tmp_path / "data", run_dir=tmp_path / "run", **given),
+        MemoryRecorder(),
+    )
+    await host.start()
+    return host
+
+
+def run_arguments(code: str, **more: Any) -> dict[str, Any]:
+    """What Host.run and Host.submit want, with defaults."""
+    return {
+        **NAMED,
+        "create": True,
+        "kind": "code",
+        "code": code,
+        "origin": "test",
+        "client_id": "",
+        "timeout_seconds": None,
+        "allow_input": False,
+        "request": {},
+        **more,
+    }
+
+
+async def run(host: Host, code: str, **more: Any) -> dict[str, Any]:
+    """Run code in the session NAMED."""
+    return await host.run(**run_arguments(code, **more))
+
+
+async def event_of_type(host: Host, type_: str, after: int = 0) -> dict[str, Any]:
+    """The first event of a type, as soon as it is there."""
+    async with asyncio.timeout(30):
+        while True:
+            for event in host.recorder.events:
+                if event["type"] == type_ and event["number"] > after:
+                    return event
+            await asyncio.sleep(0.01)

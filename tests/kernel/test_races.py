@@ -1,0 +1,163 @@
+"""What may overlap: starts, restarts, interrupts, closes, deaths and the end of the host."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+import pytest
+
+from sessions.exceptions import ExecutionFinished, SessionNotFound, Unavailable
+from sessions.outcomes import fold
+from tests.hosts import (
+    NAMED,
+    descendants,
+    event_of_type,
+    run,
+    run_arguments,
+    started_host,
+)
+
+pytestmark = pytest.mark.kernel
+
+SLEEP = "import time; time.sleep(60)"
+
+
+async def test_an_interrupt_right_after_the_start_reaches_the_code(host):
+    await run(host, "kept = 1")
+    began = time.monotonic()
+    for _ in range(10):
+        last = host.recorder.events[-1]["number"]
+        execution = await host.submit(**run_arguments(SLEEP))
+        await event_of_type(host, "execution_started", after=last)
+        await host.interrupt(**NAMED)
+        await host.wait(**NAMED, execution_id=execution["id"], timeout_seconds=20)
+
+    assert {e.state for e in host.recorder.executions.values()} == {"succeeded", "interrupted"}
+    assert fold((await run(host, "kept"))["events"]).result == {"text/plain": "1"}
+    assert time.monotonic() - began < 15
+
+
+async def test_restarts_at_the_same_time_all_end(host):
+    await run(host, "1")
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(host.restart(**NAMED) for _ in range(3)))
+
+    assert (await run(host, "1"))["state"] == "succeeded"
+
+
+async def test_a_close_ends_a_restart_that_is_under_way(host):
+    await run(host, "1")
+    restart = asyncio.create_task(host.restart(**NAMED))
+    await event_of_type(host, "session_state", after=host.recorder.events[-1]["number"])
+
+    async with asyncio.timeout(30):
+        await host.close_session(**NAMED)
+        with pytest.raises(SessionNotFound):
+            await restart
+
+    session = next(iter(host.recorder.sessions.values()))
+    assert session.state == "closed"
+    assert not descendants(os.getpid())
+
+
+async def test_a_restart_and_a_close_asked_for_at_once_leave_a_closed_session(host):
+    await run(host, "1")
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(
+            host.restart(**NAMED), host.close_session(**NAMED), return_exceptions=True
+        )
+
+    session = next(iter(host.recorder.sessions.values()))
+    assert session.state == "closed"
+    assert not descendants(os.getpid())
+
+
+async def test_a_question_during_a_restart_is_answered_by_the_new_kernel(host):
+    await run(host, "1")
+    restart = asyncio.create_task(host.restart(**NAMED))
+    await event_of_type(host, "session_state", after=host.recorder.events[-1]["number"])
+
+    answer = await host.inspect(**NAMED, code="print", cursor=5, detail=0)
+    await restart
+
+    assert answer["found"]
+    assert (await run(host, "1"))["state"] == "succeeded"
+
+
+async def test_a_session_closes_while_its_kernel_starts(host):
+    await host.open_session(**NAMED, origin="test")
+    waiting = asyncio.create_task(run(host, "1"))
+    await event_of_type(host, "execution_queued")
+
+    await host.close_session(**NAMED)
+
+    assert (await waiting)["state"] in {"cancelled", "interrupted"}
+
+
+async def test_a_command_ends_with_its_session(host):
+    waiting = asyncio.create_task(run(host, "", kind="command", command=["sleep", "60"]))
+    await event_of_type(host, "execution_started")
+
+    await host.close_session(**NAMED)
+
+    assert (await waiting)["state"] == "interrupted"
+
+
+async def test_a_host_that_stops_opens_no_session_any_more(tmp_path):
+    host = await started_host(tmp_path)
+    opening = asyncio.create_task(host.open_session(**NAMED, origin="test"))
+    await asyncio.sleep(0)
+
+    await host.stop()
+    await asyncio.gather(opening, return_exceptions=True)
+
+    assert all(session.ended_at for session in host.recorder.sessions.values())
+    assert not descendants(os.getpid())
+    with pytest.raises(Unavailable):
+        await host.open_session(**NAMED, origin="test")
+
+
+async def test_a_host_that_stops_finishes_the_closing_of_sessions(tmp_path):
+    host = await started_host(tmp_path)
+    await run(host, "1")
+    closing = asyncio.create_task(host.close_session(**NAMED))
+    while await host.list_sessions(owner_id=None):
+        await asyncio.sleep(0)
+
+    await host.stop()
+
+    await closing
+    assert all(session.ended_at for session in host.recorder.sessions.values())
+    assert not list((tmp_path / "data/workspaces").glob("*/*"))
+
+
+async def test_a_submission_under_a_name_that_has_ended_leads_to_the_first(host):
+    first = await run(host, "print(1)", client_id="mine")
+
+    again = await host.submit(**run_arguments("print(1)", client_id="mine"))
+
+    assert again["id"] == first["id"]
+    assert len(host.recorder.executions) == 1
+
+
+async def test_a_finished_command_is_told_from_an_unknown_one(host):
+    done = await run(host, "", kind="command", command=["true"])
+
+    with pytest.raises(ExecutionFinished):
+        await host.cancel(**NAMED, execution_id=done["id"])
+
+
+async def test_a_session_that_waits_for_input_expires_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("sessions.kernels.host.REAP_SECONDS", 0.05)
+    host = await started_host(tmp_path, idle_timeout_seconds=1)
+    try:
+        async with asyncio.timeout(20):
+            result = await run(host, "input()", allow_input=True)
+    finally:
+        await host.stop()
+
+    assert result["state"] == "interrupted"
