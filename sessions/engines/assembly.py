@@ -1,0 +1,78 @@
+"""A host put together from the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from sessions.kernels.host import Host, HostConfig
+from sessions.kernels.sandbox import why_not_contained
+from sessions.recorder import DatabaseRecorder
+
+logger = logging.getLogger(__name__)
+
+MAX_RUN_DIR_BYTES = 70  # a socket's path has at most 107: room for ours below
+
+
+def run_dir() -> Path:
+    """Where sockets live: in the data directory, unless its path is too long for a socket."""
+    inside: Path = settings.WORKBENCH_DATA_DIR / "run"
+    if len(os.fsencode(inside)) <= MAX_RUN_DIR_BYTES:
+        return inside
+    key = hashlib.sha256(os.fsencode(inside)).hexdigest()[:16]
+    # Not tempfile.gettempdir(): a process may have its own, and all must agree.
+    return Path("/tmp") / f"workbench-{os.getuid()}-{key}"
+
+
+def trusted_run_dir() -> Path:
+    """The run directory. Raises OSError if there is none, PermissionError if it is not ours.
+
+    In /tmp, somebody else could have made it, to be talked to in our place.
+    """
+    path = run_dir()
+    if path.is_symlink() or path.stat().st_uid != os.getuid():
+        raise PermissionError(f"{path} belongs to another user")
+    return path
+
+
+def make_run_dir() -> Path:
+    """The run directory, made if need be. Raises PermissionError if it is somebody else's."""
+    run_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = trusted_run_dir()
+    path.chmod(0o700)
+    return path
+
+
+async def assemble_host(
+    notify: Callable[[dict[str, int]], None], *, name: str
+) -> tuple[Host, DatabaseRecorder]:
+    """A started host and its recorder, as the settings want them; rows are true on return."""
+    contained = settings.WORKBENCH_SANDBOX != "off"
+    if contained and (reason := why_not_contained()):
+        logger.warning("Code is NOT contained on this machine: %s", reason)
+        contained = False
+    recorder = DatabaseRecorder(notify)
+    host = Host(
+        HostConfig(
+            name=name,
+            data_dir=settings.WORKBENCH_DATA_DIR,
+            run_dir=make_run_dir(),
+            prefixes=(settings.WORKBENCH_KERNEL_PREFIX,),
+            contained=contained,
+            max_sessions=settings.WORKBENCH_MAX_SESSIONS,
+            max_output_bytes=settings.WORKBENCH_MAX_OUTPUT_BYTES,
+            idle_timeout_seconds=settings.WORKBENCH_IDLE_TIMEOUT_SECONDS or None,
+        ),
+        recorder,
+        # The files app stands above this one: it is named, not imported.
+        refresh_files=import_string(settings.WORKBENCH_REFRESH_FILES),
+    )
+    await recorder.start(name)
+    await host.start()
+    return host, recorder

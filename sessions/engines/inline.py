@@ -1,0 +1,61 @@
+"""The host in this process: for tests and scripts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sessions.engines.assembly import assemble_host
+from sessions.engines.base import Notices, Subscribers
+from sessions.kernels.host import VERBS, Host
+from sessions.recorder import DatabaseRecorder
+
+
+class InlineEngine:
+    """Makes its host on first use, on the loop it is used on."""
+
+    def __init__(self) -> None:
+        self._subscribers = Subscribers()
+        self._start: asyncio.Task[tuple[Host, DatabaseRecorder]] | None = None
+
+    async def call(self, verb: str, **arguments: Any) -> Any:
+        """Call a verb of the host."""
+        host, _ = await self._host()
+        if verb not in VERBS:
+            raise AttributeError(verb)
+        # A task of its own, as behind a socket: the caller may go away.
+        work = asyncio.create_task(getattr(host, verb)(**arguments), name=verb)
+        return await asyncio.shield(work)
+
+    @asynccontextmanager
+    async def subscribe(self, topic: str) -> AsyncIterator[Notices]:
+        """Notices of the host's commits."""
+        await self._host()
+        notices = Notices()
+        self._subscribers.add(topic, notices)
+        try:
+            yield notices
+        finally:
+            self._subscribers.remove(topic, notices)
+
+    async def close(self) -> None:
+        """End the host and its sessions."""
+        if self._start is not None:
+            host, recorder = await self._start
+            self._start = None
+            await host.stop()
+            await recorder.stop()
+
+    async def _host(self) -> tuple[Host, DatabaseRecorder]:
+        if self._start is None:
+            work = assemble_host(self._subscribers.tell, name="inline")
+            self._start = asyncio.create_task(work, name="start host")
+        start = self._start
+        try:
+            return await asyncio.shield(start)
+        except Exception:
+            if self._start is start:
+                self._start = None  # the next call tries again
+            raise

@@ -1,0 +1,219 @@
+"""What persists of sessions: the sessions, their executions, and the log of their events.
+
+The kernel host is the only writer of these rows (sessions/recorder.py); everybody else reads.
+"""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from sessions import states
+
+
+def _choices(enum: type[StrEnum]) -> list[tuple[str, str]]:
+    return [(state.value, state.value.replace("_", " ")) for state in enum]
+
+
+class SessionQuerySet(models.QuerySet["Session"]):
+    """Questions about many sessions."""
+
+    def visible_to(self, owner_id: int | None) -> SessionQuerySet:
+        """The sessions of one owner. None stands for the open door: sessions without an owner."""
+        return self.filter(owner_id=owner_id)
+
+    def live(self) -> SessionQuerySet:
+        """The sessions that exist for their clients."""
+        return self.filter(state__in=states.LIVE_SESSION_STATES)
+
+    def named(self, name: str) -> SessionQuerySet:
+        """The sessions a client may mean by ``name``, the likeliest first.
+
+        An identifier, or a session's id. A live session comes before ended ones, those newest
+        first.
+        """
+        matches = Q(identifier=name)
+        with suppress(ValueError):
+            matches |= Q(id=uuid.UUID(name))
+        is_live = models.Case(models.When(state__in=states.LIVE_SESSION_STATES, then=1), default=0)
+        return self.filter(matches).order_by(is_live.desc(), "-created_at")
+
+
+class Session(models.Model):
+    """An identifier, an owner, a kernel and a workspace."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # The name clients know the session by; unique per owner among live sessions.
+    identifier = models.CharField(max_length=256)
+    # None: opened through the open door of a loopback server, without credentials.
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="kernel_sessions",
+    )
+    kernel_name = models.CharField(max_length=100)
+    origin = models.CharField(max_length=32, help_text="The face that opened it.")
+    state = models.CharField(max_length=16, choices=_choices(states.SessionState))
+    # A sentence for people: why the session is in this state. Empty when there is nothing to say.
+    reason = models.CharField(max_length=500, blank=True)
+    host = models.CharField(max_length=200, help_text="The host process that owns its kernel.")
+    # Number of the newest event in the log; 0 before the first.
+    last_event_number = models.PositiveBigIntegerField(default=0)
+    idle_timeout_seconds = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Idle for longer, it expires. Empty: never."
+    )
+    created_at = models.DateTimeField()
+    last_active_at = models.DateTimeField()
+    # None while it is live.
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SessionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "identifier"],
+                condition=Q(state__in=sorted(states.LIVE_SESSION_STATES)),
+                name="session_identifier_unique_per_owner",
+            ),
+            # NULLs are distinct in a unique index, so sessions without an owner need their own.
+            models.UniqueConstraint(
+                fields=["identifier"],
+                condition=Q(owner=None, state__in=sorted(states.LIVE_SESSION_STATES)),
+                name="session_identifier_unique_without_owner",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(states.SessionState)), name="session_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(states.LIVE_SESSION_STATES))
+                ^ Q(ended_at__isnull=False),
+                name="session_ended_at_set_when_ended",
+            ),
+            models.CheckConstraint(
+                condition=~Q(identifier=""), name="session_identifier_not_empty"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["state", "-last_active_at"], name="session_state_active"),
+            models.Index(fields=["identifier", "-created_at"], name="session_identifier_created"),
+        ]
+
+    def __str__(self) -> str:
+        return self.identifier
+
+    @property
+    def is_live(self) -> bool:
+        return self.state in states.LIVE_SESSION_STATES
+
+
+class Execution(models.Model):
+    """One piece of code, or one command, sent to a session."""
+
+    class Kind(models.TextChoices):
+        CODE = "code", "code"
+        COMMAND = "command", "command"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="executions")
+    # A client's own name for it (Azure's operation-id); empty if the client gave none.
+    client_id = models.CharField(max_length=256, blank=True)
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.CODE)
+    code = models.TextField()
+    origin = models.CharField(max_length=32, help_text="The face it came through.")
+    state = models.CharField(max_length=16, choices=_choices(states.ExecutionState))
+    # A sentence for people: why it ended like this. Empty when the state says it all.
+    reason = models.CharField(max_length=500, blank=True)
+    timeout_seconds = models.FloatField(null=True, blank=True, help_text="Empty: no limit.")
+    # What the face wants to remember of the request; opaque to everybody else.
+    request = models.JSONField(default=dict, blank=True)
+    # A command's exit code; None for code, and until it ended.
+    exit_code = models.IntegerField(null=True, blank=True)
+    # The kernel's own counter (In [n]); None if it never came to the kernel.
+    execution_count = models.PositiveIntegerField(null=True, blank=True)
+    queued_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    # The last event that counts for the caller: later ones (threads, code that outlives its
+    # timeout) are in the log, but not in the answer. None until the execution ended.
+    final_event_number = models.PositiveBigIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["session", "client_id"],
+                condition=~Q(client_id=""),
+                name="execution_client_id_unique_per_session",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(states.ExecutionState)), name="execution_state_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(states.UNFINISHED_EXECUTION_STATES))
+                ^ Q(finished_at__isnull=False),
+                name="execution_finished_at_set_when_finished",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["session", "-queued_at"], name="execution_session_queued"),
+            models.Index(fields=["state", "-queued_at"], name="execution_state_queued"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def public_id(self) -> str:
+        """The id clients use: their own if they gave one."""
+        return self.client_id or str(self.id)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.state not in states.UNFINISHED_EXECUTION_STATES
+
+
+class Event(models.Model):
+    """One thing that happened in a session, numbered from 1 without gaps."""
+
+    id = models.BigAutoField(primary_key=True)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="events")
+    number = models.PositiveBigIntegerField()
+    # None for what belongs to no execution, such as a change of the session's state.
+    execution = models.ForeignKey(
+        Execution, null=True, blank=True, on_delete=models.CASCADE, related_name="events"
+    )
+    type = models.CharField(max_length=32, choices=_choices(states.EventType))
+    data = models.JSONField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["session", "number"], name="event_number_unique_per_session"
+            ),
+            models.CheckConstraint(
+                condition=Q(type__in=sorted(states.EventType)), name="event_type_known"
+            ),
+        ]
+        indexes = [models.Index(fields=["execution", "number"], name="event_execution_number")]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.type}"
+
+    def to_wire(self) -> dict[str, Any]:
+        """The event as every face and socket sends it; docs/events.md describes it."""
+        return {
+            "number": self.number,
+            "type": self.type,
+            "execution": str(self.execution_id) if self.execution_id else None,
+            "at": self.at.isoformat().replace("+00:00", "Z"),
+            "data": self.data,
+        }

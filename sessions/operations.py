@@ -1,0 +1,393 @@
+"""The verbs. Every face calls these and nothing below them.
+
+Each verb asks the engine, which reaches the host that owns the session; a verb that waits only
+waits: cancelling it (a client that goes away) stops nothing. ``owner_id`` None stands for the
+open door of a loopback server. Every verb may raise ``HostUnavailable``.
+"""
+
+from __future__ import annotations
+
+import shlex
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from sessions.engines import engine
+from sessions.exceptions import ExecutionNotFound, NotFound
+from sessions.models import Execution, Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRef:
+    """Whose session, and which: an identifier, or the session's own id as text."""
+
+    owner_id: int | None
+    identifier: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionInfo:
+    """A live session, as its host sees it."""
+
+    id: UUID
+    identifier: str
+    owner_id: int | None
+    kernel_name: str
+    origin: str
+    state: str
+    reason: str
+    created_at: datetime
+    last_active_at: datetime
+    # None: it never expires.
+    idle_timeout_seconds: int | None
+    # True if this call opened it.
+    created: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionInfo:
+    """An execution, and (once it is finished) the events that count for its caller."""
+
+    id: UUID
+    public_id: str
+    session_id: UUID
+    kind: str
+    origin: str
+    code: str
+    state: str
+    reason: str
+    exit_code: int | None
+    execution_count: int | None
+    queued_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    # What the face asked to be remembered of the request.
+    request: dict[str, Any]
+    # True if this call opened the execution's session; says nothing of the execution itself.
+    session_created: bool = field(default=False, compare=False)
+    # Events in the shape of ``Event.to_wire``; output only, in order.
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finished_at is not None
+
+    @property
+    def duration_seconds(self) -> float:
+        """How long it ran; 0 if it never started or has not ended."""
+        if self.started_at is None or self.finished_at is None:
+            return 0.0
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+async def open_session(
+    ref: SessionRef,
+    *,
+    origin: str,
+    kernel_name: str = "",
+    idle_timeout_seconds: int | None = None,
+) -> SessionInfo:
+    """The live session ``ref`` names, opened if there is none. Does not wait for its kernel.
+
+    ``origin`` is the face it is opened through; ``kernel_name`` an installed kernelspec, empty
+    for the default one. Raises InvalidValue for a bad identifier, KernelspecNotFound,
+    SessionLimitReached.
+    """
+    return _session(
+        await engine().call(
+            "open_session",
+            owner_id=ref.owner_id,
+            identifier=ref.identifier,
+            origin=origin,
+            kernel_name=kernel_name,
+            idle_timeout_seconds=idle_timeout_seconds,
+        )
+    )
+
+
+async def find_session(ref: SessionRef) -> SessionInfo:
+    """The live session ``ref`` names. Raises SessionNotFound."""
+    return _session(await engine().call("find_session", **_named(ref)))
+
+
+async def list_sessions(owner_id: int | None) -> list[SessionInfo]:
+    """The owner's live sessions, the oldest first."""
+    return [_session(wire) for wire in await engine().call("list_sessions", owner_id=owner_id)]
+
+
+async def submit(
+    ref: SessionRef,
+    code: str,
+    *,
+    origin: str,
+    create: bool = False,
+    client_id: str = "",
+    timeout_seconds: float | None = None,
+    allow_input: bool = False,
+    request: dict[str, Any] | None = None,
+) -> ExecutionInfo:
+    """Queue ``code`` in the session and return at once; the row is written by then.
+
+    ``create`` opens the session if there is none, as ``open_session`` does; otherwise
+    SessionNotFound is raised. ``client_id`` is the client's own name for the execution: a
+    second submission of the same code under it returns the first execution, other code raises
+    ExecutionIdTaken. ``timeout_seconds`` counts from the start, not from the queue; None: no
+    limit. ``allow_input`` lets the code ask with ``input()``. Raises QueueLimitReached.
+    """
+    return await _execute(
+        "submit",
+        ref,
+        create=create,
+        kind="code",
+        code=code,
+        origin=origin,
+        client_id=client_id,
+        timeout_seconds=timeout_seconds,
+        allow_input=allow_input,
+        request=request or {},
+    )
+
+
+async def run_code(
+    ref: SessionRef,
+    code: str,
+    *,
+    origin: str,
+    create: bool = False,
+    client_id: str = "",
+    timeout_seconds: float | None = None,
+    allow_input: bool = False,
+    request: dict[str, Any] | None = None,
+) -> ExecutionInfo:
+    """``submit``, then wait for the end: the finished execution with its events.
+
+    Cancelling the call stops the waiting, not the code.
+    """
+    return await _execute(
+        "run",
+        ref,
+        create=create,
+        kind="code",
+        code=code,
+        origin=origin,
+        client_id=client_id,
+        timeout_seconds=timeout_seconds,
+        allow_input=allow_input,
+        request=request or {},
+    )
+
+
+async def run_command(
+    ref: SessionRef,
+    command: list[str],
+    *,
+    origin: str,
+    create: bool = False,
+    client_id: str = "",
+    timeout_seconds: float | None = None,
+    stdin: str = "",
+    request: dict[str, Any] | None = None,
+) -> ExecutionInfo:
+    """Run a program (its name and arguments) in the session's workspace, and wait for its end.
+
+    It takes its turn in the session's queue like code does, sees what the kernel sees, and gets
+    ``stdin`` as its standard input. Its output is events like any other; ``exit_code`` is its
+    own, negative if a signal ended it. Otherwise as ``run_code``.
+    """
+    return await _execute(
+        "run",
+        ref,
+        create=create,
+        kind="command",
+        code=shlex.join(command),
+        command=command,
+        stdin=stdin,
+        origin=origin,
+        client_id=client_id,
+        timeout_seconds=timeout_seconds,
+        allow_input=False,
+        request=request or {},
+    )
+
+
+async def submit_command(
+    ref: SessionRef,
+    command: list[str],
+    *,
+    origin: str,
+    create: bool = False,
+    client_id: str = "",
+    timeout_seconds: float | None = None,
+    stdin: str = "",
+    request: dict[str, Any] | None = None,
+) -> ExecutionInfo:
+    """Queue a program as ``run_command`` runs it, and return at once, as ``submit`` does."""
+    return await _execute(
+        "submit",
+        ref,
+        create=create,
+        kind="command",
+        code=shlex.join(command),
+        command=command,
+        stdin=stdin,
+        origin=origin,
+        client_id=client_id,
+        timeout_seconds=timeout_seconds,
+        allow_input=False,
+        request=request or {},
+    )
+
+
+async def wait(
+    ref: SessionRef, execution_id: str, *, timeout_seconds: float | None = None
+) -> ExecutionInfo:
+    """Wait until the execution has ended, or for ``timeout_seconds``; then what is known of it.
+
+    ``execution_id`` is its id or the client's own name for it. Also finds executions of sessions
+    that have ended. Raises ExecutionNotFound.
+    """
+    with suppress(NotFound):  # its session has ended, or it did before this host started
+        await engine().call(
+            "wait", **_named(ref), execution_id=execution_id, timeout_seconds=timeout_seconds
+        )
+    return await get_execution(ref, execution_id)
+
+
+async def get_execution(ref: SessionRef, execution_id: str) -> ExecutionInfo:
+    """What is known of an execution now, with its events if it has ended; read from the rows.
+
+    Sessions that have ended are searched as well, after the live one. Raises ExecutionNotFound.
+    """
+    sessions = Session.objects.visible_to(ref.owner_id).named(ref.identifier)
+    matches = Q(client_id=execution_id)
+    with suppress(ValueError):
+        matches |= Q(id=UUID(execution_id))
+    # The newest session that has it; ids are unique, client ids only within a session.
+    async for session in sessions:
+        execution = await session.executions.filter(matches).afirst()
+        if execution is not None:
+            return await _execution_of(execution)
+    raise ExecutionNotFound
+
+
+async def interrupt(ref: SessionRef) -> None:
+    """Interrupt what runs in the session; nothing happens if nothing runs.
+
+    Raises SessionNotFound.
+    """
+    await engine().call("interrupt", **_named(ref))
+
+
+async def cancel(ref: SessionRef, execution_id: str) -> None:
+    """Take a queued execution out of the queue, or interrupt it if it runs.
+
+    Raises ExecutionNotFound, ExecutionFinished.
+    """
+    await engine().call("cancel", **_named(ref), execution_id=execution_id)
+
+
+async def restart(ref: SessionRef) -> None:
+    """Give the session a fresh kernel; what ran is interrupted, what waits is cancelled.
+
+    Returns when the new kernel is ready. Raises SessionNotFound, KernelStartFailed.
+    """
+    await engine().call("restart", **_named(ref))
+
+
+async def answer_input(ref: SessionRef, text: str) -> None:
+    """Answer the prompt of an execution that waits in ``input()``. Raises InputNotRequested."""
+    await engine().call("answer_input", **_named(ref), text=text)
+
+
+async def complete(ref: SessionRef, code: str, cursor: int) -> dict[str, Any]:
+    """What could follow at ``cursor`` (in characters), also while code runs.
+
+    Returns ``{"matches": [str], "cursor_start": int, "cursor_end": int, "metadata": {}}``.
+    Raises SessionNotFound, KernelBusy.
+    """
+    arguments = {"code": code, "cursor": cursor}
+    return dict(await engine().call("complete", **_named(ref), **arguments))
+
+
+async def inspect(ref: SessionRef, code: str, cursor: int, *, detail: int = 0) -> dict[str, Any]:
+    """What the name at ``cursor`` is, also while code runs.
+
+    Returns ``{"found": bool, "data": mime bundle, "metadata": {}}``. Raises SessionNotFound,
+    KernelBusy.
+    """
+    arguments = {"code": code, "cursor": cursor, "detail": detail}
+    return dict(await engine().call("inspect", **_named(ref), **arguments))
+
+
+async def close_session(ref: SessionRef) -> None:
+    """End the session: its kernel and its workspace go, its history stays.
+
+    Returns when the kernel's processes have ended. Raises SessionNotFound.
+    """
+    await engine().call("close_session", **_named(ref))
+
+
+async def kernelspecs() -> list[dict[str, Any]]:
+    """The installed kernels: ``{"name", "display_name", "language", "version"}`` each.
+
+    ``version`` is the kernel program's own and empty where unknown. The default comes first.
+    """
+    return list(await engine().call("kernelspecs"))
+
+
+def _named(ref: SessionRef) -> dict[str, Any]:
+    return {"owner_id": ref.owner_id, "identifier": ref.identifier}
+
+
+async def _execute(verb: str, ref: SessionRef, **arguments: Any) -> ExecutionInfo:
+    wire = await engine().call(verb, **_named(ref), **arguments)
+    if wire.keys() == {"id"}:
+        # The client's own id led to an execution of before, which the rows know whole.
+        return await get_execution(ref, wire["id"])
+    return _execution(wire)
+
+
+_SESSION_TIMES = ("created_at", "last_active_at")
+_EXECUTION_TIMES = ("queued_at", "started_at", "finished_at")
+
+
+def _with_times(wire: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    times = {name: datetime.fromisoformat(wire[name]) for name in names if wire[name]}
+    return {**wire, **times}
+
+
+def _session(wire: dict[str, Any]) -> SessionInfo:
+    return SessionInfo(**_with_times(wire, _SESSION_TIMES) | {"id": UUID(wire["id"])})
+
+
+def _execution(wire: dict[str, Any]) -> ExecutionInfo:
+    ids = {"id": UUID(wire["id"]), "session_id": UUID(wire["session_id"])}
+    return ExecutionInfo(**_with_times(wire, _EXECUTION_TIMES) | ids)
+
+
+async def _execution_of(row: Execution) -> ExecutionInfo:
+    events: list[dict[str, Any]] = []
+    if row.is_finished and row.final_event_number is not None:
+        counting = row.events.filter(number__lte=row.final_event_number).order_by("number")
+        events = [event.to_wire() async for event in counting]
+    return ExecutionInfo(
+        id=row.id,
+        public_id=row.public_id,
+        session_id=row.session_id,
+        kind=row.kind,
+        origin=row.origin,
+        code=row.code,
+        state=row.state,
+        reason=row.reason,
+        exit_code=row.exit_code,
+        execution_count=row.execution_count,
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        request=row.request,
+        events=events,
+    )

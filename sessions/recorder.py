@@ -1,0 +1,362 @@
+"""The only writer of sessions, executions and events: batches, in order, durable before visible.
+
+Everything given to the recorder between two transactions goes into the next one. A transaction
+begins when somebody waits for it, or after BATCH_SECONDS; while one is being written, the next
+batch gathers. Only when it has committed are readers told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import (
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
+from django.db.models import Model
+
+from sessions import models
+from sessions.exceptions import Conflict
+from sessions.kernels.records import Event, ExecutionRecord, SessionRecord, now, timestamp
+from sessions.states import (
+    LIVE_SESSION_STATES,
+    UNFINISHED_EXECUTION_STATES,
+    EventType,
+    ExecutionState,
+    SessionState,
+)
+
+logger = logging.getLogger(__name__)
+
+BATCH_SECONDS = 0.02
+RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)  # between attempts at a batch the database refuses; then 2 s
+MERGED_STREAM_BYTES = 64 * 1024  # text of one stream grows into one event up to about this size
+HOST_LOST = "The kernel host ended while the session was open."
+
+# What changes in a row after it was made.
+_SESSION_FIELDS = ("state", "reason", "last_active_at", "ended_at", "last_event_number")
+_EXECUTION_FIELDS = (
+    "state",
+    "reason",
+    "exit_code",
+    "execution_count",
+    "started_at",
+    "finished_at",
+    "final_event_number",
+)
+
+Notify = Callable[[dict[str, int]], None]
+
+
+@dataclass
+class _Batch:
+    """What one transaction will write. Rows are copied when it is closed, not before."""
+
+    sessions: dict[UUID, SessionRecord] = field(default_factory=dict)
+    executions: dict[UUID, ExecutionRecord] = field(default_factory=dict)
+    # (session id, execution id, event) in order.
+    events: list[tuple[UUID, UUID | None, Event]] = field(default_factory=list)
+    # By session: the stream event that more text may still be merged into.
+    growing: dict[UUID, tuple[UUID | None, Event]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.sessions or self.executions or self.events)
+
+
+class DatabaseRecorder:
+    """Writes through Django's ORM, in a thread of its own. See records.Recorder for the verbs.
+
+    ``notify`` is called after each commit with the newest event number by topic: the session's
+    id, and "sessions" for whoever lists them. ``start`` first, ``stop`` last.
+    """
+
+    def __init__(self, notify: Notify) -> None:
+        self._notify = notify
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
+        self._batch = _Batch()
+        self._dirty = asyncio.Event()
+        self._urgent = asyncio.Event()
+        # Resolved when the batch that gathers now is durable.
+        self._committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writer: asyncio.Task[None] | None = None
+        self._stopping = False
+        # How often the list of sessions changed; the number readers of it are told.
+        self._changes = 0
+        # Resolved when the batch that is being written is durable; None between batches.
+        self._writing: asyncio.Future[None] | None = None
+
+    async def start(self, host: str) -> None:
+        """Make the rows of ``host`` true, then begin to write.
+
+        Nothing that an earlier process of this host left as live is: its kernels ended with it.
+        """
+        await self._in_thread(_reconcile, host)
+        self._writer = asyncio.create_task(self._write_batches(), name="recorder")
+
+    async def stop(self) -> None:
+        """Write what is left and end."""
+        self._stopping = True
+        self._dirty.set()
+        self._urgent.set()
+        if self._writer:
+            await self._writer
+        await self._in_thread(_close_connection)
+        self._thread.shutdown()
+
+    # --- records.Recorder ---------------------------------------------------------------
+
+    async def create_session(self, session: SessionRecord) -> None:
+        """Write a new session at once. Raises Conflict if the name is taken."""
+        try:
+            await self._in_thread(_create_session, session)
+        except IntegrityError as error:
+            raise Conflict(f"A session named {session.identifier!r} exists already.") from error
+
+    def append(
+        self,
+        session: SessionRecord,
+        type: EventType,
+        data: dict[str, Any],
+        execution_id: UUID | None = None,
+    ) -> Event:
+        """Number an event and write it soon."""
+        if type == EventType.STREAM and (event := self._grown(session.id, execution_id, data)):
+            return event
+        session.last_event_number += 1
+        event = {
+            "number": session.last_event_number,
+            "type": str(type),
+            "execution": str(execution_id) if execution_id else None,
+            "at": timestamp(now()),
+            "data": data,
+        }
+        self._batch.sessions[session.id] = session
+        self._batch.events.append((session.id, execution_id, event))
+        if type == EventType.STREAM:
+            self._batch.growing[session.id] = (execution_id, event)
+        else:
+            self._batch.growing.pop(session.id, None)
+        self._dirty.set()
+        return event
+
+    def changed(self, record: SessionRecord | ExecutionRecord) -> None:
+        """Write the record's present fields soon."""
+        if isinstance(record, SessionRecord):
+            self._batch.sessions[record.id] = record
+        else:
+            self._batch.executions[record.id] = record
+        self._dirty.set()
+
+    async def commit(self) -> None:
+        """Return when everything given so far is durable."""
+        if self._batch:
+            committed = self._committed
+            self._urgent.set()
+            await asyncio.shield(committed)
+        elif self._writing is not None:
+            await asyncio.shield(self._writing)
+
+    # --- Internal -----------------------------------------------------------------------
+
+    def _grown(
+        self, session_id: UUID, execution_id: UUID | None, data: dict[str, Any]
+    ) -> Event | None:
+        """The last unwritten event, grown by more text of the same stream; None if it cannot."""
+        growing_execution, event = self._batch.growing.get(session_id, (None, None))
+        if event is None or growing_execution != execution_id:
+            return None
+        grown = event["data"]
+        if grown["name"] != data["name"] or len(grown["text"]) >= MERGED_STREAM_BYTES:
+            return None
+        grown["text"] += data["text"]
+        return event
+
+    async def _write_batches(self) -> None:
+        """Writes batch after batch. Started by ``start``; ends when ``stop`` was called."""
+        while not (self._stopping and not self._batch):
+            await self._dirty.wait()
+            if not self._urgent.is_set():
+                try:
+                    async with asyncio.timeout(BATCH_SECONDS):
+                        await self._urgent.wait()
+                except TimeoutError:
+                    pass
+            self._dirty.clear()
+            self._urgent.clear()
+            if not self._batch:
+                continue
+            batch, self._batch = self._batch, _Batch()
+            self._writing = committed = self._committed
+            self._committed = asyncio.get_running_loop().create_future()
+            await self._write(_Rows.of(batch))
+            self._writing = None
+            committed.set_result(None)
+            self._tell(batch)
+
+    async def _write(self, rows: _Rows) -> None:
+        """Write one batch, however long it takes: what the database refuses is tried again."""
+        attempt, fits = 0, True
+        while True:
+            try:
+                await self._in_thread(rows.write if fits else rows.write_what_fits)
+                return
+            except (OperationalError, InterfaceError):
+                delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
+                logger.warning("the database takes no batch; trying again in %s s", delay)
+                await self._in_thread(_close_connection)
+                attempt += 1
+                await asyncio.sleep(delay)
+            except Exception as error:  # also what no driver can send, such as too large a number
+                logger.warning("a batch contradicts the rows (%s); writing what fits", error)
+                if not fits:
+                    raise
+                fits = False
+
+    def _tell(self, batch: _Batch) -> None:
+        numbers = {str(session_id): event["number"] for session_id, _, event in batch.events}
+        self._changes += 1
+        self._notify({**numbers, "sessions": self._changes})
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+@dataclass
+class _Rows:
+    """A closed batch as rows: a copy, so that the records can go on changing."""
+
+    sessions: list[models.Session]
+    new_executions: list[models.Execution]
+    executions: list[models.Execution]
+    events: list[models.Event]
+
+    @classmethod
+    def of(cls, batch: _Batch) -> _Rows:
+        """The batch's rows; the executions' records remember that they have one."""
+        records = batch.executions.values()
+        new = [_execution_row(record) for record in records if not record.has_row]
+        known = [_execution_row(record) for record in records if record.has_row]
+        for record in records:
+            record.has_row = True
+        return cls(
+            sessions=[_session_row(record) for record in batch.sessions.values()],
+            new_executions=new,
+            executions=known,
+            events=[
+                models.Event(
+                    session_id=session_id,
+                    execution_id=execution_id,
+                    number=event["number"],
+                    type=event["type"],
+                    data=event["data"],
+                    at=datetime.fromisoformat(event["at"]),
+                )
+                for session_id, execution_id, event in batch.events
+            ],
+        )
+
+    def write(self) -> None:
+        """Everything in one transaction."""
+        with transaction.atomic():
+            models.Execution.objects.bulk_create(self.new_executions)
+            for execution in self.executions:
+                execution.save(force_update=True, update_fields=_EXECUTION_FIELDS)
+            models.Event.objects.bulk_create(self.events)
+            for session in self.sessions:
+                session.save(force_update=True, update_fields=_SESSION_FIELDS)
+
+    def write_what_fits(self) -> None:
+        """One row at a time; what contradicts the database (a deleted session) is left out."""
+        saves: list[tuple[Model, dict[str, Any]]] = [
+            *((row, {"force_insert": True}) for row in self.new_executions),
+            *(
+                (row, {"force_update": True, "update_fields": _EXECUTION_FIELDS})
+                for row in self.executions
+            ),
+            *((row, {"force_insert": True}) for row in self.events),
+            *(
+                (row, {"force_update": True, "update_fields": _SESSION_FIELDS})
+                for row in self.sessions
+            ),
+        ]
+        for row, how in saves:
+            try:
+                with transaction.atomic():
+                    row.save(**how)
+            except (OperationalError, InterfaceError):
+                raise  # the database is not there: not this row's fault
+            except Exception as error:
+                logger.warning("left out %r: %s", row, error)
+
+
+def _close_connection() -> None:
+    connection.close()  # of the thread this runs in
+
+
+def _session_row(record: SessionRecord) -> models.Session:
+    return models.Session(**{each.name: getattr(record, each.name) for each in fields(record)})
+
+
+def _execution_row(record: ExecutionRecord) -> models.Execution:
+    return models.Execution(**{each.name: getattr(record, each.name) for each in fields(record)})
+
+
+def _create_session(record: SessionRecord) -> None:
+    _session_row(record).save(force_insert=True)
+
+
+def _reconcile(host: str) -> None:
+    """End whatever an earlier process of this host left as live, in the rows and in the log."""
+    left = models.Session.objects.filter(host=host, state__in=LIVE_SESSION_STATES)
+    for session in left:
+        with transaction.atomic():
+            unfinished = session.executions.filter(state__in=UNFINISHED_EXECUTION_STATES)
+            for execution in unfinished.order_by("queued_at"):
+                _lose_execution(session, execution)
+            session.state, session.reason = SessionState.LOST, HOST_LOST
+            session.ended_at = now()
+            state = {"state": str(session.state), "reason": session.reason}
+            _append_row(session, EventType.SESSION_STATE, state)
+            session.save()
+
+
+def _lose_execution(session: models.Session, execution: models.Execution) -> None:
+    execution.state, execution.reason = ExecutionState.LOST, HOST_LOST
+    execution.finished_at = now()
+    data = {
+        "state": str(execution.state),
+        "reason": execution.reason,
+        "exit_code": None,
+        "duration_seconds": None,
+        "execution_count": None,
+    }
+    _append_row(session, EventType.EXECUTION_FINISHED, data, execution)
+    execution.final_event_number = session.last_event_number
+    execution.save()
+
+
+def _append_row(
+    session: models.Session,
+    type: EventType,
+    data: dict[str, Any],
+    execution: models.Execution | None = None,
+) -> None:
+    session.last_event_number += 1
+    models.Event.objects.create(
+        session=session,
+        execution=execution,
+        number=session.last_event_number,
+        type=type,
+        data=data,
+        at=now(),
+    )

@@ -1,0 +1,202 @@
+"""The event log's only writer."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+from django.db import OperationalError, connection
+
+from sessions import recorder as recorder_module
+from sessions.exceptions import Conflict
+from sessions.kernels.records import ExecutionRecord, SessionRecord, now
+from sessions.models import Event, Execution, Session
+from sessions.recorder import DatabaseRecorder
+from sessions.states import EventType, ExecutionState, SessionState
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def told() -> list[dict[str, int]]:
+    """What readers were told, commit by commit."""
+    return []
+
+
+@pytest.fixture
+async def recorder(told) -> AsyncIterator[DatabaseRecorder]:
+    recorder = DatabaseRecorder(told.append)
+    await recorder.start("test")
+    yield recorder
+    await recorder.stop()
+
+
+def a_session(**more) -> SessionRecord:
+    fields = {"identifier": "s", "owner_id": None, "kernel_name": "python3", "origin": "test"}
+    return SessionRecord(**fields, host="test", idle_timeout_seconds=None, **more)
+
+
+@pytest.fixture
+async def session(recorder) -> SessionRecord:
+    session = a_session()
+    await recorder.create_session(session)
+    return session
+
+
+def stream(text: str) -> dict:
+    return {"name": "stdout", "text": text}
+
+
+async def texts() -> list[str]:
+    return [event.data["text"] async for event in Event.objects.order_by("number")]
+
+
+async def test_what_was_committed_is_in_the_rows(recorder, session):
+    recorder.append(session, EventType.STREAM, stream("a"))
+    await recorder.commit()
+
+    assert await texts() == ["a"]
+    assert (await Session.objects.aget()).last_event_number == 1
+
+
+async def test_readers_are_told_after_the_commit_and_only_numbers(recorder, session, told):
+    recorder.append(session, EventType.SESSION_STATE, {"state": "idle"})
+    recorder.append(session, EventType.SESSION_STATE, {"state": "busy"})
+    await recorder.commit()
+
+    assert [numbers[str(session.id)] for numbers in told if str(session.id) in numbers] == [2]
+
+
+async def test_nobody_waits_and_still_it_is_written(recorder, session, told):
+    recorder.append(session, EventType.STREAM, stream("a"))
+
+    async with asyncio.timeout(10):
+        while not told:
+            await asyncio.sleep(0.005)
+    assert await texts() == ["a"]
+
+
+async def test_unwritten_text_of_one_stream_grows_into_one_event(recorder, session):
+    for text in ("a", "b", "c"):
+        recorder.append(session, EventType.STREAM, stream(text))
+    recorder.append(session, EventType.STREAM, {"name": "stderr", "text": "d"})
+    recorder.append(session, EventType.STREAM, stream("e"))
+    await recorder.commit()
+
+    assert await texts() == ["abc", "d", "e"]
+
+
+async def test_written_text_never_changes(recorder, session):
+    recorder.append(session, EventType.STREAM, stream("a"))
+    await recorder.commit()
+    recorder.append(session, EventType.STREAM, stream("b"))
+    await recorder.commit()
+
+    assert await texts() == ["a", "b"]
+
+
+async def test_a_live_name_can_be_taken_once_per_owner(recorder, session):
+    with pytest.raises(Conflict):
+        await recorder.create_session(a_session())
+
+    session.state, session.ended_at = SessionState.CLOSED, now()
+    recorder.changed(session)
+    await recorder.commit()
+    await recorder.create_session(a_session())
+
+
+async def test_an_execution_is_created_once_and_then_updated(recorder, session):
+    execution = ExecutionRecord(session_id=session.id, kind="code", code="1", origin="test")
+    recorder.changed(execution)
+    await recorder.commit()
+    execution.state, execution.finished_at = ExecutionState.SUCCEEDED, now()
+    recorder.changed(execution)
+    await recorder.commit()
+
+    assert (await Execution.objects.aget()).state == "succeeded"
+
+
+async def test_an_execution_may_end_while_its_beginning_is_written(recorder, session):
+    """A slow first transaction must not make the next one create the row again."""
+    writing, go_on = threading.Event(), threading.Event()
+
+    def wait_in_the_first(execute, sql, *arguments):
+        if not writing.is_set() and "INSERT" in sql:
+            writing.set()
+            go_on.wait(10)
+        return execute(sql, *arguments)
+
+    await recorder._in_thread(lambda: connection.execute_wrappers.append(wait_in_the_first))
+    execution = ExecutionRecord(session_id=session.id, kind="code", code="1", origin="test")
+    recorder.changed(execution)
+    first = asyncio.create_task(recorder.commit())
+    await asyncio.to_thread(writing.wait, 10)
+    execution.state, execution.finished_at = ExecutionState.SUCCEEDED, now()
+    go_on.set()
+    await first
+    recorder.changed(execution)
+    await recorder.commit()
+
+    assert (await Execution.objects.aget()).state == "succeeded"
+
+
+async def test_what_the_database_refuses_is_tried_again_in_order(
+    recorder, session, told, monkeypatch
+):
+    monkeypatch.setattr(recorder_module, "RETRY_SECONDS", (0.01,))
+    refusals = iter([True, True])
+
+    def refuse(execute, *arguments):
+        if next(refusals, False):
+            raise OperationalError("the disk is full")
+        return execute(*arguments)
+
+    await recorder._in_thread(lambda: connection.execute_wrappers.append(refuse))
+    recorder.append(session, EventType.STREAM, stream("a"))
+    waiting = asyncio.create_task(recorder.commit())
+    await asyncio.sleep(0)
+    await waiting
+    recorder.append(session, EventType.STREAM, stream("b"))
+    await recorder.commit()
+    await recorder._in_thread(connection.execute_wrappers.clear)
+
+    assert await texts() == ["a", "b"]
+    assert next(refusals, None) is None
+
+
+async def test_a_session_deleted_under_us_does_not_stop_the_others(recorder, session):
+    other = a_session()
+    other.identifier = "other"
+    await recorder.create_session(other)
+    await Session.objects.filter(id=session.id).adelete()
+
+    recorder.append(session, EventType.STREAM, stream("gone"))
+    recorder.append(other, EventType.STREAM, stream("kept"))
+    await recorder.commit()
+
+    assert await texts() == ["kept"]
+
+
+async def test_stop_writes_what_is_left(told):
+    recorder = DatabaseRecorder(told.append)
+    await recorder.start("test")
+    session = a_session()
+    await recorder.create_session(session)
+    recorder.append(session, EventType.STREAM, stream("last"))
+    await recorder.stop()
+
+    assert await texts() == ["last"]
+
+
+async def test_what_no_database_can_hold_is_left_out_and_the_rest_is_written(recorder, session):
+    record = ExecutionRecord(session_id=session.id, kind="code", code="1", origin="test")
+    record.exit_code = 2**70
+    recorder.changed(record)
+    recorder.append(session, EventType.STREAM, stream("a"))
+
+    async with asyncio.timeout(10):
+        await recorder.commit()
+        recorder.append(session, EventType.CLEAR_OUTPUT, {"wait": False})
+        await recorder.commit()
+
+    assert await Event.objects.acount() == 2
