@@ -1,0 +1,341 @@
+"""The server's processes: what their deaths, ends and absences mean for those who use it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from tests.running import ROOT, RunningServer
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
+
+DEADLINE_SECONDS = 30.0
+PROMPT_SECONDS = 5.0  # within which a caller learns that the host has gone
+CROWD = 30  # sessions that sleep at once
+COUNT_SLOWLY = (
+    "import time\nkept = 41\nfor i in range(40):\n    print(i, flush=True)\n    time.sleep(0.1)"
+)
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RunningServer]:
+    """A server of the test's own."""
+    data_dir = tmp_path / "server"
+    data_dir.mkdir()
+    with RunningServer(data_dir) as running:
+        yield running
+
+
+# --- Helpers -----------------------------------------------------------------------------------
+
+
+def eventually(look: Callable[[], T], seconds: float = DEADLINE_SECONDS) -> T:
+    """The first true thing that ``look`` returns. A server that is away counts as false."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if found := look():
+                return found
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
+def post(server: RunningServer, identifier: str, body: dict[str, Any], **headers: str) -> Any:
+    """Run something."""
+    return httpx.post(
+        f"{server.url}/executions",
+        params={"identifier": identifier},
+        json=body,
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+        timeout=DEADLINE_SECONDS,
+        trust_env=False,
+    )
+
+
+def value_of(server: RunningServer, identifier: str, code: str) -> Any:
+    """The value of some code."""
+    response = post(server, identifier, {"code": code})
+    assert response.is_success, response.text
+    return response.json()["result"]["executionResult"]
+
+
+def execution(server: RunningServer, identifier: str, id_: str) -> Any:
+    """What is known of an execution."""
+    query = {"identifier": identifier}
+    address = f"{server.url}/executions/{id_}"
+    return httpx.get(address, params=query, timeout=DEADLINE_SECONDS, trust_env=False).json()
+
+
+def is_up(url: str) -> bool:
+    """Whether code can be run."""
+    return httpx.get(f"{url}/healthz", timeout=5, trust_env=False).status_code == 200
+
+
+def run_command(server: RunningServer, *arguments: str, **settings: str) -> tuple[int, str]:
+    """A management command's exit code, and all it said."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=server.environment | settings,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+    )
+    return done.returncode, done.stdout
+
+
+class Process:
+    """One process of the machine, not to be mistaken for a later one with its number."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        self._started = self._fields()[19]
+
+    def lives(self) -> bool:
+        """False for zombies as well: who adopts orphans may never ask after them."""
+        try:
+            fields = self._fields()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return fields[19] == self._started and fields[0] not in "ZX"
+
+    def _fields(self) -> list[str]:
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def descendants(pid: int) -> list[Process]:
+    """A process and all below it."""
+    found, pending = [], [pid]
+    while pending:
+        each = pending.pop()
+        try:
+            found.append(Process(each))
+            for thread in Path(f"/proc/{each}/task").iterdir():
+                pending += map(int, (thread / "children").read_text().split())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def nothing_lives(processes: list[Process]) -> None:
+    """Fail if any of them outlives the others for long."""
+    eventually(lambda: not any(each.lives() for each in processes), seconds=PROMPT_SECONDS)
+
+
+# --- Deaths ------------------------------------------------------------------------------------
+
+
+def test_code_outlives_the_web_process(server: RunningServer) -> None:
+    """The web process is killed and replaced; the execution ends as if nothing had happened."""
+    submitted = post(server, "s", {"code": COUNT_SLOWLY, "executionType": "Asynchronous"}).json()
+    web = Process(server.child("web"))
+    os.kill(web.pid, signal.SIGKILL)
+    nothing_lives([web])
+    eventually(lambda: is_up(server.url))
+    assert server.child("web") != web.pid
+    body = eventually(
+        lambda: (found := execution(server, "s", submitted["id"]))["status"] != "Running" and found
+    )
+
+    assert body["status"] == "Succeeded"
+    assert body["result"]["stdout"] == "".join(f"{number}\n" for number in range(40))
+    assert value_of(server, "s", "kept + 1") == 42
+
+
+def test_death_of_the_host_is_told_and_mended(server: RunningServer) -> None:
+    """Waiting callers learn of it at once; sessions are lost, said so, and begun afresh."""
+    assert value_of(server, "s", "kept = 41; kept") == 41
+    host = server.child("host")
+    below = descendants(host)
+    assert any("bwrap" in each.command for each in below)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(
+            post, server, "s", {"code": "import time; time.sleep(25)"}, operation_id="cut-short"
+        )
+        eventually(lambda: execution(server, "s", "cut-short").get("status") == "Running")
+        killed = time.monotonic()
+        os.kill(host, signal.SIGKILL)
+        response = waiting.result(PROMPT_SECONDS)
+
+    assert time.monotonic() - killed < PROMPT_SECONDS
+    assert response.status_code == 503
+    assert response.headers["x-ms-error-code"] == "ServiceUnavailable"
+    assert response.json()["error"]["code"] == "ServiceUnavailable"
+    assert response.json()["error"]["message"]
+    nothing_lives(below)
+
+    eventually(lambda: is_up(server.url))
+    assert server.child("host") != host
+    lost = execution(server, "s", "cut-short")
+    assert lost["status"] == "Failed"
+    assert lost["result"]["stderr"].startswith("Execution aborted\n")
+    assert value_of(server, "s", "'kept' in globals()") is False
+
+
+# --- Ends --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda signum: signum.name)
+def test_nothing_is_left_after_a_signal(server: RunningServer, signum: signal.Signals) -> None:
+    """All processes end with the supervisor, which calls that a success; the history stays."""
+    assert server.process is not None
+    done = post(server, "s", {"code": "print('old times')"}, operation_id="old-times")
+    assert done.json()["status"] == "Succeeded"
+    post(server, "s", {"code": "while True: pass", "executionType": "Asynchronous"})
+    processes = descendants(server.process.pid)
+    assert any("bwrap" in each.command for each in processes)
+
+    server.process.send_signal(signum)
+    assert server.process.wait(DEADLINE_SECONDS) == 0
+    nothing_lives(processes)
+    with RunningServer(server.data_dir) as again:
+        known = execution(again, "s", "old-times")
+        assert (known["status"], known["result"]["stdout"]) == ("Succeeded", "old times\n")
+        assert value_of(again, "s", "1") == 1
+
+
+def test_stop_and_status(server: RunningServer) -> None:
+    """They say what runs, and end it: kernels, host and web process."""
+    assert server.process is not None
+    assert value_of(server, "s", "1") == 1
+    host, processes = server.child("host"), descendants(server.process.pid)
+
+    assert run_command(server, "workbench", "status") == (
+        0,
+        f"The kernel host runs (process {host}).\n",
+    )
+    assert run_command(server, "workbench", "stop")[0] == 0
+    assert server.process.wait(DEADLINE_SECONDS) == 0
+    nothing_lives(processes)
+    code, said = run_command(server, "workbench", "status")
+    assert (code, said.startswith("CommandError: No kernel host runs.")) == (1, True)
+    assert run_command(server, "workbench", "stop") == (0, "No kernel host runs.\n")
+
+
+# --- Two of a kind -----------------------------------------------------------------------------
+
+
+def test_taken_port_is_said_in_one_sentence(server: RunningServer, tmp_path: Path) -> None:
+    """A second server says what is wrong, and how to mend it, and leaves nothing behind."""
+    other = {"WORKBENCH_DATA_DIR": str(tmp_path / "other")}
+    for settings in (other, {}):
+        code, said = run_command(server, "workbench", **settings)
+
+        sentence = (
+            f"127.0.0.1:{server.port} is already used by another program. "
+            "Stop it, or choose another port."
+        )
+        assert code == 1
+        assert "Traceback" not in said
+        assert [line for line in said.splitlines() if not line.startswith("==>")] == [sentence]
+    assert run_command(server, "workbench", "status", **other)[0] == 1
+    assert value_of(server, "s", "1") == 1
+
+
+def test_a_data_directory_has_one_host(server: RunningServer) -> None:
+    """A second host refuses to start, and the first does not notice."""
+    code, said = run_command(server, "workbench", "host")
+
+    assert code == 1
+    assert said == (
+        "CommandError: A kernel host runs for this data directory already. "
+        "End it with: python manage.py workbench stop\n"
+    )
+    assert value_of(server, "s", "1") == 1
+
+
+def test_a_host_without_a_database_says_what_to_do(tmp_path: Path) -> None:
+    code, said = run_command(RunningServer(tmp_path), "workbench", "host")
+
+    assert (code, said.startswith("CommandError: The database cannot be used")) == (1, True)
+    assert "python manage.py migrate" in said
+
+
+# --- Without a supervisor ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[RunningServer]:
+    """daphne alone, as anybody would start it, in front of an empty database."""
+    data_dir = tmp_path / "bare"
+    data_dir.mkdir()
+    server = RunningServer(data_dir)
+    assert run_command(server, "migrate", "-v0") == (0, "")
+    daphne = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(server.port)]
+    with server.log.open("ab") as log:
+        process = subprocess.Popen(
+            [*daphne, "workbench.asgi:application"],
+            cwd=ROOT,
+            env=server.environment,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        eventually(lambda: httpx.get(f"{server.url}/healthz", trust_env=False).status_code)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_SECONDS)
+
+
+def test_daphne_alone_waits_for_a_host(bare: RunningServer) -> None:
+    """It says how to start one, in each face's words, and then works with no restart."""
+    health = httpx.get(f"{bare.url}/healthz", trust_env=False)
+    refused = post(bare, "s", {"code": "1"})
+
+    sentence = "The kernel host does not answer. Start it with: python manage.py workbench."
+    assert (health.status_code, health.json()["status"]) == (503, sentence)
+    assert refused.status_code == 503
+    assert refused.json() == {"error": {"code": "ServiceUnavailable", "message": sentence}}
+    host = bare.manage("workbench", "host")
+    try:
+        eventually(lambda: is_up(bare.url))
+        assert value_of(bare, "s", "6 * 7") == 42
+    finally:
+        host.terminate()
+        assert host.wait(DEADLINE_SECONDS) == 0
+    assert post(bare, "s", {"code": "1"}).status_code == 503
+
+
+# --- A crowd -----------------------------------------------------------------------------------
+
+
+async def test_a_crowd_is_served_at_once(server: RunningServer) -> None:
+    """Requests that wait hold up nobody: each gets its own answer, long before its turn."""
+    async with httpx.AsyncClient(timeout=90, trust_env=False) as client:
+
+        async def run(number: int) -> Any:
+            return await client.post(
+                f"{server.url}/executions",
+                params={"identifier": f"crowd-{number}"},
+                json={"code": f"import time; time.sleep(2); print({number}); {number} ** 2"},
+            )
+
+        began = time.monotonic()
+        responses = await asyncio.gather(*map(run, range(CROWD)))
+        took = time.monotonic() - began
+
+    assert {response.status_code for response in responses} == {200}
+    results = [response.json()["result"] for response in responses]
+    assert [result["stdout"] for result in results] == [f"{number}\n" for number in range(CROWD)]
+    assert [result["executionResult"] for result in results] == [
+        number**2 for number in range(CROWD)
+    ]
+    assert took < CROWD * 2

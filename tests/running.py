@@ -1,0 +1,93 @@
+"""The whole server, started the way people start it, at free ports and with its own data."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 60.0
+STOP_SECONDS = 40.0
+
+
+def free_port() -> int:
+    """A port nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RunningServer:
+    """``manage.py workbench`` in processes of its own, for the length of a ``with`` block."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        self.data_dir = data_dir
+        self.port, self.azure_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.azure_url = f"http://127.0.0.1:{self.azure_port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if "WORKBENCH" not in name},
+            "WORKBENCH_DATA_DIR": str(data_dir),
+            "WORKBENCH_PORT": str(self.port),
+            "WORKBENCH_AZURE_PORT": str(self.azure_port),
+            **settings,
+        }
+        self.log = data_dir / "log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> RunningServer:
+        self.process = self.manage("workbench")
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        self.__exit__()
+        raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+
+    def __exit__(self, *exception: object) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(STOP_SECONDS)
+
+    def manage(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A management command, its output appended to the log."""
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "manage.py", *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def child(self, action: str) -> int:
+        """The process id of the supervisor's ``host`` or ``web`` child."""
+        assert self.process is not None
+        supervisor = self.process.pid
+        children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
+        for pid in map(int, children):
+            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if action.encode() in command:
+                return pid
+        raise LookupError(f"there is no {action} process")
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU time used so far by each of the server's processes."""
+        return {action: _cpu_seconds(self.child(action)) for action in ("web", "host")}
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

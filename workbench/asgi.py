@@ -1,0 +1,75 @@
+"""HTTP and WebSocket meet here, and only here. No start-up hook: daphne has no lifespan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.http.request import split_domain_port, validate_host
+
+from workbench.access import OwnerMiddleware
+
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class SameOriginOnly:
+    """Refuses sockets that a browser opens for another site's page.
+
+    A program sends no Origin and may connect. A page's Origin must name the host and the port
+    that its browser connects to; a sandboxed page's is ``null`` and names none.
+    """
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        host = _header(scope, b"host")
+        origin = _header(scope, b"origin")
+        if is_allowed_host(host) and (origin is None or is_same_origin(origin, host or "")):
+            await self._application(scope, receive, send)
+        else:
+            await send({"type": "websocket.close"})  # before it is accepted: HTTP status 403
+
+
+def is_allowed_host(host: str | None) -> bool:
+    """Whether a Host header names this server, as ALLOWED_HOSTS says."""
+    domain, _port = split_domain_port(host or "")
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def is_same_origin(origin: str, host: str) -> bool:
+    """Whether an Origin header names the host and port of the Host header."""
+    try:
+        ours = urlsplit(f"//{host}")
+        theirs = urlsplit(origin)
+        default = DEFAULT_PORTS[theirs.scheme]
+        return (theirs.hostname, theirs.port or default) == (ours.hostname, ours.port or default)
+    except (KeyError, ValueError):  # another scheme, none (null), or a port that is no number
+        return False
+
+
+def _header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
+    """A header's value, several of them joined (which then match nothing); None if absent."""
+    values = [value.decode("latin1") for key, value in scope["headers"] if key == name]
+    return ",".join(values) if values else None
+
+
+def _build() -> ProtocolTypeRouter:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workbench.settings")
+    http = get_asgi_application()
+    # Only now, with the apps loaded, can consumers be imported.
+    from sessions.routing import websocket_urlpatterns
+
+    sockets = AuthMiddlewareStack(OwnerMiddleware(URLRouter(websocket_urlpatterns)))
+    return ProtocolTypeRouter({"http": http, "websocket": SameOriginOnly(sockets)})
+
+
+application = _build()

@@ -1,0 +1,150 @@
+"""What went wrong, as HTTP: a status and facts here, and each face renders them its own way.
+
+A view class names its renderer in ``render_error``; DRF calls ``exception_handler`` for every
+error of a view. Unknown errors are bugs: logged with their traceback, answered without it.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http.request import UnreadablePostError
+from rest_framework.exceptions import APIException
+
+from sessions import exceptions
+
+logger = logging.getLogger(__name__)
+
+STATUS: dict[type[exceptions.WorkbenchError], HTTPStatus] = {
+    exceptions.InvalidValue: HTTPStatus.BAD_REQUEST,
+    exceptions.NotFound: HTTPStatus.NOT_FOUND,
+    exceptions.Conflict: HTTPStatus.CONFLICT,
+    exceptions.LimitReached: HTTPStatus.TOO_MANY_REQUESTS,
+    exceptions.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    exceptions.WorkspaceFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    exceptions.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    exceptions.WorkbenchError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+BUG_MESSAGE = "Something went wrong in the server. Its log says what."
+
+
+class Refused(Exception):
+    """A face's own refusal, for rules of its protocol that the domain does not know.
+
+    ``code`` is the protocol's word; ``data`` are facts its renderer may use.
+    """
+
+    def __init__(self, status: HTTPStatus, code: str, message: str, **data: Any) -> None:
+        self.status, self.code, self.message, self.data = status, code, message, data
+        super().__init__(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """An error as a renderer needs it."""
+
+    status: int
+    code: str
+    message: str
+    data: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    # What was raised; None for pages that no view answered.
+    error: Exception | None = None
+
+
+Renderer = Callable[[Problem], HttpResponse]
+
+
+def status_of(error: exceptions.WorkbenchError) -> HTTPStatus:
+    """The HTTP status of a domain error; the nearest listed ancestor decides."""
+    return next(STATUS[cls] for cls in type(error).__mro__ if cls in STATUS)
+
+
+def problem_of(error: Exception) -> Problem:
+    """What to tell a client about ``error``."""
+    match error:
+        case Refused():
+            status, code, message, data = error.status, error.code, error.message, error.data
+        case exceptions.WorkbenchError():
+            status, code, message, data = status_of(error), error.code, error.message, error.data
+        case APIException():
+            status, code, data = HTTPStatus(error.status_code), error.default_code, {}
+            message = str(error.detail)
+        case _:
+            status, code, message = _of_django(error)
+            data = {}
+    return Problem(status=status, code=code, message=message, data=data, error=error)
+
+
+def _of_django(error: Exception) -> tuple[HTTPStatus, str, str]:
+    match error:
+        case Http404():
+            return HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this address."
+        case PermissionDenied():
+            return HTTPStatus.FORBIDDEN, "forbidden", "This is not allowed."
+        case RequestDataTooBig():
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            return status, "request_too_large", "The request body is too large."
+        case SuspiciousOperation() | UnreadablePostError():
+            return HTTPStatus.BAD_REQUEST, "bad_request", "The request cannot be read."
+    logger.error("unexpected error in a request", exc_info=error)
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BUG_MESSAGE
+
+
+def render_problem(problem: Problem) -> HttpResponse:
+    """The shape of faces without one of their own: ``{"error": {"code", "message"}}``."""
+    body = {"error": {"code": problem.code, "message": problem.message}}
+    return JsonResponse(body, status=problem.status, headers=problem.headers)
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """DRF's ``EXCEPTION_HANDLER``: the view's own renderer answers."""
+    view = context["view"]
+    problem = problem_of(error)
+    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        problem.headers["Allow"] = ", ".join(view.allowed_methods)
+    render: Renderer = getattr(view, "render_error", render_problem)
+    return render(problem)
+
+
+# --- Where no view answers: handler400, 403, 404 and 500 of workbench.urls ---------------------
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A request that Django refused before any view, such as one for another host's name."""
+    return _page(request, HTTPStatus.BAD_REQUEST, "bad_request", "The request is not acceptable.")
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """A request that some view or middleware forbids."""
+    return _page(request, HTTPStatus.FORBIDDEN, "forbidden", "This is not allowed.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """An address that nothing serves."""
+    message = "There is nothing at this address."
+    return _page(request, HTTPStatus.NOT_FOUND, "not_found", message)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A bug outside of the faces; Django has logged it."""
+    return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BUG_MESSAGE)
+
+
+def _page(request: HttpRequest, status: HTTPStatus, code: str, message: str) -> HttpResponse:
+    if "text/html" not in request.headers.get("Accept", ""):
+        return render_problem(Problem(status=status, code=code, message=message))
+    title = html.escape(f"{status.value} {status.phrase}")
+    page = (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f"<title>{title}</title><h1>{title}</h1><p>{html.escape(message)}</p>"
+        '<p><a href="/workbench/">To the workbench</a></p></html>'
+    )
+    return HttpResponse(page, status=status)
