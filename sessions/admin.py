@@ -1,0 +1,402 @@
+"""The admin: what runs, whose, since when, and why did it die.
+
+The kernel host is the only writer of these rows, so nothing here can be added, changed or
+deleted. What an operator can do to a session goes through the verbs, as for everybody. Seeing
+needs the permission *view*; acting needs *change* of sessions (superusers have both), although no
+form ever changes a row: it is Django's own word for somebody who may do more than look.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import async_to_sync
+from django.contrib import admin, messages
+from django.db.models import Count, QuerySet, TextField
+from django.db.models.functions import Cast, Left
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sessions import operations
+from sessions.exceptions import HostUnavailable, WorkbenchError
+from sessions.models import Event, Execution, Session
+from sessions.operations import SessionRef
+from sessions.outcomes import fold
+from sessions.states import ExecutionState, SessionState
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:
+    ModelAdmin = admin.ModelAdmin  # generic only in its stubs
+
+admin.site.site_header = "Workbench"
+admin.site.site_title = "Workbench"
+admin.site.index_title = "Sessions, executions, events"
+admin.site.site_url = "/workbench/"
+
+# Characters shown of a text: in a list, and on a page of its own.
+LINE_SHOWN, TEXT_SHOWN = 80, 100_000
+_SGR = re.compile(r"\x1b\[[0-9;]*m")
+
+COLOURS: dict[str, str] = {
+    SessionState.STARTING: "warn",
+    SessionState.IDLE: "good",
+    SessionState.BUSY: "busy",
+    SessionState.RESTARTING: "warn",
+    SessionState.DIED: "bad",
+    SessionState.CLOSED: "quiet",
+    SessionState.EXPIRED: "quiet",
+    SessionState.LOST: "bad",
+    ExecutionState.QUEUED: "warn",
+    ExecutionState.RUNNING: "busy",
+    ExecutionState.SUCCEEDED: "good",
+    ExecutionState.FAILED: "bad",
+    ExecutionState.TIMED_OUT: "warn",
+    ExecutionState.INTERRUPTED: "warn",
+    ExecutionState.CANCELLED: "quiet",
+}
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows that the machine writes: to be looked at."""
+
+    list_per_page = 50
+    show_full_result_count = False  # a count of the whole log on every page
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="state", ordering="state")
+    def coloured_state(self, row: Session | Execution) -> SafeString:
+        return format_html(
+            '<span class="workbench-state {}" title="{}">{}</span>',
+            COLOURS[row.state],
+            row.reason,
+            row.get_state_display(),
+        )
+
+
+@admin.register(Session)
+class SessionAdmin(ReadOnlyAdmin):
+    """Sessions, and what an operator can do to them."""
+
+    list_display = (
+        "identifier",
+        "coloured_state",
+        "reason",
+        "owner_name",
+        "origin",
+        "kernel_name",
+        "execution_count",
+        "last_active_at",
+    )
+    list_filter = ("state", "origin", "kernel_name", ("owner", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("owner",)
+    search_fields = ("identifier", "=id", "executions__code")
+    search_help_text = "An identifier, a session's id, or code that ran in it"
+    date_hierarchy = "created_at"
+    ordering = ("-last_active_at",)
+    actions = ("interrupt", "restart", "close")
+    fields = (
+        "identifier",
+        "id",
+        "coloured_state",
+        "reason",
+        "links",
+        "owner",
+        "origin",
+        "kernel_name",
+        "host",
+        "created_at",
+        "last_active_at",
+        "ended_at",
+        "idle_timeout_seconds",
+        "last_event_number",
+    )
+    readonly_fields = ("id", "coloured_state", "links")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
+        sessions: QuerySet[Session] = super().get_queryset(request)
+        return sessions.annotate(runs=Count("executions", distinct=True))
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whether the actions are offered; the module's docstring says to whom."""
+        return request.user.has_perm("workbench_sessions.change_session")
+
+    @admin.display(description="owner", ordering="owner__username", empty_value="open door")
+    def owner_name(self, session: Session) -> str | None:
+        return session.owner.get_username() if session.owner else None
+
+    @admin.display(description="runs", ordering="runs")
+    def execution_count(self, session: Any) -> SafeString:
+        url = _rows_of("workbench_sessions_execution", session__id__exact=session.pk)
+        return format_html('<a href="{}">{}</a>', url, session.runs)
+
+    @admin.display(description="see")
+    def links(self, session: Session) -> SafeString:
+        of_session = {"session__id__exact": session.pk}
+        links = {
+            "Executions": _rows_of("workbench_sessions_execution", **of_session),
+            "Events": _rows_of("workbench_sessions_event", **of_session),
+            "Files": _rows_of("workbench_files_sessionfile", **of_session),
+            "Live page": f"/workbench/{session.pk}/",
+        }
+        return _links(links)
+
+    @admin.action(description="Interrupt what runs", permissions=["operate"])
+    def interrupt(self, request: HttpRequest, sessions: QuerySet[Session]) -> None:
+        self._to_each(request, sessions, operations.interrupt, "interrupted")
+
+    @admin.action(description="Restart kernel", permissions=["operate"])
+    def restart(self, request: HttpRequest, sessions: QuerySet[Session]) -> None:
+        self._to_each(request, sessions, operations.restart, "restarted")
+
+    @admin.action(description="Close", permissions=["operate"])
+    def close(self, request: HttpRequest, sessions: QuerySet[Session]) -> None:
+        self._to_each(request, sessions, operations.close_session, "closed")
+
+    def _to_each(
+        self,
+        request: HttpRequest,
+        sessions: QuerySet[Session],
+        verb: Callable[[SessionRef], Awaitable[None]],
+        done: str,
+    ) -> None:
+        refs = [
+            (session.identifier, SessionRef(owner_id=session.owner_id, identifier=str(session.pk)))
+            for session in sessions
+        ]
+        count, problems = async_to_sync(_do_each)(refs, verb)
+        if count:
+            noun = "session" if count == 1 else "sessions"
+            self.message_user(request, f"{count} {noun} {done}.", messages.SUCCESS)
+        for problem in problems:
+            self.message_user(request, problem, messages.ERROR)
+
+
+@admin.register(Execution)
+class ExecutionAdmin(ReadOnlyAdmin):
+    """Executions, with what came out of them."""
+
+    list_display = (
+        "code_line",
+        "coloured_state",
+        "session_link",
+        "owner_name",
+        "origin",
+        "queued_at",
+        "took",
+    )
+    list_filter = (
+        "state",
+        "kind",
+        "origin",
+        "session__kernel_name",
+        ("session__owner", admin.RelatedOnlyFieldListFilter),
+    )
+    list_select_related = ("session__owner",)
+    search_fields = ("code", "client_id", "=id", "session__identifier")
+    search_help_text = "Code, an id of an execution, or an identifier of a session"
+    date_hierarchy = "queued_at"
+    ordering = ("-queued_at",)
+    fields = (
+        "id",
+        "client_id",
+        "coloured_state",
+        "reason",
+        "session_link",
+        "links",
+        "kind",
+        "origin",
+        "whole_code",
+        "stdout",
+        "stderr",
+        "result",
+        "error",
+        "exit_code",
+        "execution_count",
+        "timeout_seconds",
+        "queued_at",
+        "started_at",
+        "finished_at",
+        "took",
+        "final_event_number",
+        "request",
+    )
+    readonly_fields = (
+        "id",
+        "coloured_state",
+        "session_link",
+        "links",
+        "whole_code",
+        "stdout",
+        "stderr",
+        "result",
+        "error",
+        "took",
+    )
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> Execution | None:
+        """The execution with its ``outcome``, folded once for the fields that show it."""
+        execution = super().get_object(request, object_id, from_field)
+        if execution is not None:
+            events = execution.events.order_by("number").iterator()
+            execution.outcome = fold(event.to_wire() for event in events)
+        return execution
+
+    @admin.display(description="code", ordering="code")
+    def code_line(self, execution: Execution) -> SafeString:
+        return _line(execution.code)
+
+    @admin.display(description="session", ordering="session__identifier")
+    def session_link(self, execution: Execution) -> SafeString:
+        return _link_to(execution.session)
+
+    @admin.display(description="owner", empty_value="open door")
+    def owner_name(self, execution: Execution) -> str | None:
+        owner = execution.session.owner
+        return owner.get_username() if owner else None
+
+    @admin.display(description="took")
+    def took(self, execution: Execution) -> str | None:
+        return _took(execution.started_at, execution.finished_at)
+
+    @admin.display(description="see")
+    def links(self, execution: Execution) -> SafeString:
+        url = _rows_of("workbench_sessions_event", execution__id__exact=execution.pk)
+        return _links({"Events": url, "Live page": f"/workbench/{execution.session_id}/"})
+
+    @admin.display(description="code")
+    def whole_code(self, execution: Execution) -> SafeString:
+        return _text(execution.code)
+
+    @admin.display(description="stdout")
+    def stdout(self, execution: Any) -> SafeString | None:
+        return _text(execution.outcome.stdout) if execution.outcome.stdout else None
+
+    @admin.display(description="stderr")
+    def stderr(self, execution: Any) -> SafeString | None:
+        return _text(execution.outcome.stderr) if execution.outcome.stderr else None
+
+    @admin.display(description="result")
+    def result(self, execution: Any) -> SafeString | None:
+        result = execution.outcome.result
+        return _text(result.get("text/plain", ", ".join(result))) if result else None
+
+    @admin.display(description="error")
+    def error(self, execution: Any) -> SafeString | None:
+        error = execution.outcome.error
+        if not error:
+            return None
+        return _text("\n".join(error["traceback"]) or f"{error['ename']}: {error['evalue']}")
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnlyAdmin):
+    """The log. No date hierarchy: it would read the whole of it for each page."""
+
+    list_display = ("number", "type", "session_link", "execution_link", "at", "data_line")
+    list_filter = ("type", "session__origin", ("session__owner", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("session", "execution")
+    search_fields = ("session__identifier", "=session__id", "=execution__id")
+    search_help_text = "An identifier or id of a session, or an id of an execution"
+    ordering = ("-id",)
+    fields = ("number", "type", "at", "session_link", "execution_link", "whole_data")
+    readonly_fields = ("session_link", "execution_link", "whole_data")
+
+    @admin.display(description="session", ordering="session__identifier")
+    def session_link(self, event: Event) -> SafeString:
+        return _link_to(event.session)
+
+    @admin.display(description="execution")
+    def execution_link(self, event: Event) -> SafeString | None:
+        if event.execution is None:
+            return None
+        url = reverse("admin:workbench_sessions_execution_change", args=[event.execution.pk])
+        return format_html('<a href="{}">{}</a>', url, _line(event.execution.code))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+        # A page of the list must not read fifty pictures: only how each event's data begins.
+        beginning = Left(Cast("data", TextField()), 2 * LINE_SHOWN + 1)
+        events: QuerySet[Event] = super().get_queryset(request)
+        return events.annotate(beginning=beginning).defer("data")
+
+    @admin.display(description="data")
+    def data_line(self, event: Any) -> SafeString:
+        return _line(event.beginning)
+
+    @admin.display(description="data")
+    def whole_data(self, event: Event) -> SafeString:
+        return _text(json.dumps(event.data, indent=2, ensure_ascii=False))
+
+
+async def _do_each(
+    refs: list[tuple[str, SessionRef]], verb: Callable[[SessionRef], Awaitable[None]]
+) -> tuple[int, list[str]]:
+    """Do the verb to each session: how many it was done to, and what went wrong in sentences."""
+    count = 0
+    problems: list[str] = []
+    for identifier, ref in refs:
+        try:
+            await verb(ref)
+        except HostUnavailable as error:
+            return count, [*problems, error.message]  # nor would it for the others
+        except WorkbenchError as error:
+            problems.append(f"{identifier}: {error.message}")
+        else:
+            count += 1
+    return count, problems
+
+
+def _rows_of(model: str, **lookups: Any) -> str:
+    """The address of a model's list, filtered; empty if the model has no admin."""
+    try:
+        return reverse(f"admin:{model}_changelist", query=lookups)
+    except NoReverseMatch:
+        return ""
+
+
+def _link_to(session: Session) -> SafeString:
+    url = reverse("admin:workbench_sessions_session_change", args=[session.pk])
+    return format_html('<a href="{}">{}</a>', url, session.identifier)
+
+
+def _links(urls: dict[str, str]) -> SafeString:
+    shown = [format_html('<a href="{}">{}</a>', url, name) for name, url in urls.items() if url]
+    return format_html(" · ".join(["{}"] * len(shown)), *shown)
+
+
+def _line(text: str) -> SafeString:
+    """The beginning of a text, for a list."""
+    line = " ".join(text[: 2 * LINE_SHOWN].split())
+    cut = line[:LINE_SHOWN] + "…" if len(line) > LINE_SHOWN or len(text) > 2 * LINE_SHOWN else line
+    return format_html('<span class="workbench-line">{}</span>', cut or "(empty)")
+
+
+def _text(text: Any) -> SafeString:
+    """A text as it is, without its colours; says so if it is cut."""
+    plain = _SGR.sub("", text if isinstance(text, str) else str(text))
+    if len(plain) > TEXT_SHOWN:
+        plain = f"{plain[:TEXT_SHOWN]}\n… {len(plain) - TEXT_SHOWN:,} more characters"
+    return format_html('<pre class="workbench-code">{}</pre>', plain)
+
+
+def _took(start: datetime | None, end: datetime | None) -> str | None:
+    if start is None or end is None:
+        return None
+    seconds = (end - start).total_seconds()
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

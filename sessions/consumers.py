@@ -1,0 +1,309 @@
+"""The sockets: one browser tab, or one program, on one session or on the list of them.
+
+docs/events.md describes the frames in both directions and the close codes. Nothing about a run
+lives here: a notice says that the log has grown, and the rows are read by number. So a slow
+reader costs nothing, and a client that comes back asks for what it has not seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Coroutine
+from enum import IntEnum
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.utils import timezone
+
+from sessions import frames, operations
+from sessions.engines import engine
+from sessions.exceptions import HostUnavailable, InvalidValue, LimitReached, WorkbenchError
+from sessions.frames import Frame
+from sessions.models import Session
+from sessions.operations import SessionRef
+from sessions.overview import describe, list_overview
+
+logger = logging.getLogger(__name__)
+
+ORIGIN = "browser"
+# One frame of events holds at most so many of them and, unless a single one is larger, so many
+# characters: daphne refuses to send a message beyond its limit (1 MiB unless it is told otherwise).
+EVENTS_PER_FRAME = 500
+CHARACTERS_PER_FRAME = 500_000
+# Rows read at once: a session full of pictures must not be in memory whole.
+ROWS_PER_READ = 100
+# Seconds between two attempts to reach a host that does not answer.
+RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 0.25, 8.0
+# Seconds between two frames with the list of sessions.
+LIST_INTERVAL_SECONDS = 0.25
+# Frames of one client that may be in work at once.
+MAX_FRAMES_IN_WORK = 64
+
+
+class CloseCode(IntEnum):
+    """Why the server ends a socket; 1011 is not ours to send, autobahn refuses it."""
+
+    BAD_REQUEST = 4400
+    NOT_FOUND = 4404
+    INTERNAL = 4500
+
+
+class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """What the sockets share: frames in, errors out, and tasks that end with the connection.
+
+    Channels hands over one frame at a time, so a handler that waited for its verb would hold
+    back the interrupt behind it. Frames only start tasks; ``disconnect`` ends them, which stops
+    the waiting and never what was asked for.
+    """
+
+    frames: ClassVar[frames.Table]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # False once the client was refused: what it still sends is ignored.
+        self.is_open = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_work = 0
+
+    @property
+    def owner_id(self) -> int | None:
+        """Whose sessions this client sees; OwnerMiddleware says so."""
+        owner_id: int | None = self.scope["owner_id"]
+        return owner_id
+
+    # Frames
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if not self.is_open:
+            return
+        try:
+            frame = frames.parse(text_data, self.frames)
+            if self._in_work >= MAX_FRAMES_IN_WORK:
+                raise LimitReached("Too many requests at once.", in_reply_to=frame.type)
+        except WorkbenchError as error:
+            await self.send_error(error, in_reply_to=error.data["in_reply_to"])
+        else:
+            self._in_work += 1
+            self.spawn(self._answer(frame), name=frame.type)
+
+    async def act(self, frame: Frame) -> None:
+        """Do what a frame asks for. Raises the errors of the verbs."""
+        raise NotImplementedError
+
+    async def _answer(self, frame: Frame) -> None:
+        try:
+            if frame.type == "ping":
+                await self.send_json({"type": "pong"})
+            else:
+                await self.act(frame)
+        except WorkbenchError as error:
+            await self.send_error(error, in_reply_to=frame.type)
+        finally:
+            self._in_work -= 1
+
+    async def send_json(self, content: dict[str, Any]) -> None:
+        await self.send(text_data=json.dumps(content))
+
+    async def send_error(self, error: WorkbenchError, *, in_reply_to: str | None = None) -> None:
+        wire = {"code": error.code, "message": error.message, "in_reply_to": in_reply_to}
+        await self.send_json({"type": "error", **wire})
+
+    # Following
+
+    async def catch_up(self) -> None:
+        """Send what is in the rows and was not sent yet."""
+        raise NotImplementedError
+
+    async def live(self) -> None:
+        """Called each time the client has everything and will hear of what comes."""
+
+    async def follow(self, topic: str) -> None:
+        """Keep the client up to date; the task behind every socket.
+
+        Started by ``connect``, ended by ``disconnect``. While no host answers, the client gets
+        what the rows know, is told so once, and the host is tried again until it is back.
+        """
+        delay, is_told = RETRY_FIRST_SECONDS, False
+        while True:
+            try:
+                # Subscribe before reading, so that nothing falls in between.
+                async with engine().subscribe(topic) as notices:
+                    await self.catch_up()
+                    await self.live()
+                    delay, is_told = RETRY_FIRST_SECONDS, False
+                    async for _ in notices:
+                        await self.catch_up()
+            except HostUnavailable as error:
+                await self.catch_up()
+                if not is_told:
+                    await self.send_error(error)
+                is_told = True
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_MOST_SECONDS)
+
+    # Tasks
+
+    def spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> None:
+        """Start a task of this connection; an error in it that is ours ends the connection."""
+        task = asyncio.create_task(self._guard(work), name=f"socket {name}")
+        self._tasks.add(task)  # the event loop keeps only a weak reference
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            logger.exception("A socket's task failed")
+            await self.refuse(CloseCode.INTERNAL, "Something went wrong on the server.")
+
+    async def refuse(self, code: CloseCode, reason: str) -> None:
+        """End the connection. Only after ``accept``: before it, browsers hide the code."""
+        self.is_open = False
+        await self.close(code=code.value, reason=reason)
+
+    async def disconnect(self, code: int) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+class SessionConsumer(Socket):
+    """One client on one session: the log since a number, then live."""
+
+    frames = frames.SESSION_FRAMES
+    session: Session
+    ref: SessionRef
+    # Number of the last event sent, or of the last one the client says it has.
+    last_number: int
+
+    async def connect(self) -> None:
+        await self.accept()
+        try:
+            self.last_number = _since(self.scope["query_string"])
+        except InvalidValue as error:
+            return await self.refuse(CloseCode.BAD_REQUEST, error.message)
+        identifier = self.scope["url_route"]["kwargs"]["identifier"]
+        session = await Session.objects.visible_to(self.owner_id).named(identifier).afirst()
+        if session is None:
+            return await self.refuse(CloseCode.NOT_FOUND, "There is no session with this name.")
+        self.session, self.is_open = session, True
+        # By its id: another session may take the identifier later.
+        self.ref = SessionRef(owner_id=self.owner_id, identifier=str(session.id))
+        self._order = asyncio.Lock()
+        await self.send_json({"type": "session", "session": describe(session), "now": _now()})
+        self.spawn(self.follow(str(session.id)), name="follow")
+        return None
+
+    async def catch_up(self) -> None:
+        events: list[str] = []
+        size, is_more = 0, True
+        while is_more:
+            newer = self.session.events.filter(number__gt=self.last_number).order_by("number")
+            rows = [event async for event in newer[:ROWS_PER_READ]]
+            is_more = len(rows) == ROWS_PER_READ
+            for row in rows:
+                event = json.dumps(row.to_wire())
+                is_full = len(events) == EVENTS_PER_FRAME
+                if events and (is_full or size + len(event) > CHARACTERS_PER_FRAME):
+                    await self._send_events(events)
+                    events, size = [], 0
+                events.append(event)
+                size += len(event)
+                self.last_number = row.number
+        if events:
+            await self._send_events(events)
+
+    async def _send_events(self, events: list[str]) -> None:
+        await self.send(text_data=f'{{"type": "events", "events": [{", ".join(events)}]}}')
+
+    async def live(self) -> None:
+        await self.send_json({"type": "live", "number": self.last_number})
+
+    async def act(self, frame: Frame) -> None:
+        fields = frame.fields
+        match frame.type:
+            case "execute":
+                await self._execute(fields["code"], fields.get("client_id", ""))
+            case "interrupt":
+                await operations.interrupt(self.ref)
+            case "restart":
+                await operations.restart(self.ref)
+            case "close":
+                await operations.close_session(self.ref)
+            case "input":
+                await operations.answer_input(self.ref, fields["text"])
+            case "cancel":
+                await operations.cancel(self.ref, fields["execution"])
+
+    async def _execute(self, code: str, client_id: str) -> None:
+        async with self._order:  # first in, first in the queue
+            await operations.submit(
+                self.ref, code, origin=ORIGIN, client_id=client_id, allow_input=True
+            )
+
+
+class SessionListConsumer(Socket):
+    """One client on the list of sessions, sent whole whenever it has changed."""
+
+    frames = frames.LIST_FRAMES
+
+    async def connect(self) -> None:
+        self._sent: list[dict[str, Any]] | None = None
+        await self.accept()
+        self.is_open = True
+        self.spawn(self.follow("sessions"), name="follow")
+
+    async def catch_up(self) -> None:
+        rows = await list_overview(self.owner_id)
+        if rows != self._sent:
+            await self.send_json({"type": "sessions", "sessions": rows, "now": _now()})
+            self._sent = rows
+            # Changes that come meanwhile arrive as one notice.
+            await asyncio.sleep(LIST_INTERVAL_SECONDS)
+
+    async def live(self) -> None:
+        await self.send_json({"type": "live"})
+
+    async def act(self, frame: Frame) -> None:
+        ref = SessionRef(owner_id=self.owner_id, identifier=frame.fields["identifier"])
+        match frame.type:
+            case "open":
+                await self._open(ref, frame.fields.get("kernel", ""))
+            case "interrupt":
+                await operations.interrupt(ref)
+            case "restart":
+                await operations.restart(ref)
+            case "close":
+                await operations.close_session(ref)
+
+    async def _open(self, ref: SessionRef, kernel: str) -> None:
+        info = await operations.open_session(ref, origin=ORIGIN, kernel_name=kernel)
+        session = {"id": str(info.id), "identifier": info.identifier, "created": info.created}
+        await self.send_json({"type": "opened", "session": session})
+
+
+class NowhereConsumer(Socket):
+    """Every other address: says so, where Channels would log a traceback."""
+
+    frames: ClassVar[frames.Table] = {}
+
+    async def connect(self) -> None:
+        await self.accept()
+        await self.refuse(CloseCode.NOT_FOUND, "There is nothing at this address.")
+
+
+def _since(query_string: bytes) -> int:
+    """The ``since`` of a socket's address; 0 if there is none. Raises InvalidValue."""
+    text = parse_qs(query_string.decode(errors="replace"), keep_blank_values=True)
+    since = text.get("since", ["0"])[-1]
+    if not (since.isascii() and since.isdigit() and len(since) <= 18):
+        raise InvalidValue("“since” must be the number of an event, or 0.")
+    return int(since)
+
+
+def _now() -> str:
+    """The server's clock, by which clients whose own is off can tell how long ago things were."""
+    return timezone.now().isoformat().replace("+00:00", "Z")

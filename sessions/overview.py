@@ -1,0 +1,111 @@
+"""What people see of sessions at a glance: a session as plain data, and the list of them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Case, CharField, Count, OuterRef, Q, Subquery, Value, When
+from django.db.models.fields.json import KT
+from django.db.models.functions import Coalesce, Concat, Left, Right
+
+from sessions.models import Event, Session
+from sessions.states import UNFINISHED_EXECUTION_STATES, EventType, ExecutionState
+
+# Ended sessions that the list still shows, the newest.
+ENDED_SHOWN = 50
+# Characters read of the newest output, to find its last line in; and shown of that line.
+OUTPUT_READ = 2_000
+LINE_SHOWN = 200
+
+# Escape sequences, and control characters that mean nothing in one line of text.
+_ESCAPES = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f]"
+)
+
+
+def describe(session: Session) -> dict[str, Any]:
+    """One session as plain data; times in ISO 8601, ``ended_at`` None while it is live."""
+    return {
+        "id": str(session.id),
+        "identifier": session.identifier,
+        "state": session.state,
+        "reason": session.reason,
+        "is_live": session.is_live,
+        "origin": session.origin,
+        "kernel": session.kernel_name,
+        "created_at": _time(session.created_at),
+        "last_active_at": _time(session.last_active_at),
+        "ended_at": _time(session.ended_at),
+        "last_event_number": session.last_event_number,
+    }
+
+
+async def list_overview(owner_id: int | None) -> list[dict[str, Any]]:
+    """The owner's live sessions and the last ended ones, the latest activity first.
+
+    Each is ``describe`` and, besides, ``executions`` (``{"total", "failed", "waiting"}``, the
+    last being those that run or wait to) and ``last_line`` of output, empty if there is none.
+    """
+    mine = Session.objects.visible_to(owner_id)
+    ended = mine.filter(ended_at__isnull=False).order_by("-ended_at")[:ENDED_SHOWN]
+    shown = mine.filter(Q(ended_at=None) | Q(id__in=[row.id async for row in ended.only("id")]))
+    rows = _with_numbers(shown).order_by("-last_active_at", "-created_at")
+    return [_line(session) async for session in rows]
+
+
+def _with_numbers(sessions: Any) -> Any:
+    newest_output = (
+        Event.objects.filter(
+            session=OuterRef("pk"),
+            type__in=[EventType.STREAM, EventType.EXECUTE_RESULT, EventType.ERROR],
+        )
+        .order_by("-number")
+        .annotate(
+            # The end of a stream, and the beginning of what else has text: never a whole output.
+            line=Case(
+                When(type=EventType.STREAM, then=Right(KT("data__text"), OUTPUT_READ)),
+                When(
+                    type=EventType.ERROR,
+                    then=Left(
+                        Concat(KT("data__ename"), Value(": "), KT("data__evalue")), OUTPUT_READ
+                    ),
+                ),
+                default=Left(KT("data__data__text/plain"), OUTPUT_READ),
+                output_field=CharField(),
+            )
+        )
+    )
+    unfinished = Q(executions__state__in=UNFINISHED_EXECUTION_STATES)
+    failed = Q(executions__state=ExecutionState.FAILED)
+    return sessions.annotate(
+        execution_total=Count("executions"),
+        execution_failed=Count("executions", filter=failed),
+        execution_waiting=Count("executions", filter=unfinished),
+        output=Coalesce(Subquery(newest_output.values("line")[:1]), Value("")),
+    )
+
+
+def _line(session: Any) -> dict[str, Any]:
+    return {
+        **describe(session),
+        "executions": {
+            "total": session.execution_total,
+            "failed": session.execution_failed,
+            "waiting": session.execution_waiting,
+        },
+        "last_line": last_line(session.output),
+    }
+
+
+def last_line(text: str) -> str:
+    """The last line of ``text`` that is not blank, as a terminal would show it, and cut."""
+    for line in reversed(text.splitlines()):
+        if shown := _ESCAPES.sub("", line.rsplit("\r", 1)[-1]).strip():
+            return shown[:LINE_SHOWN]
+    return ""
+
+
+def _time(at: datetime | None) -> str | None:
+    return at.isoformat().replace("+00:00", "Z") if at else None
