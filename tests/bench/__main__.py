@@ -1,0 +1,131 @@
+"""``make bench``: the server against raw kernels, interleaved, as ratios of medians.
+
+Absolute times say more about the machine than about us; a ratio taken in one run, with the two
+sides in turn, says something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+
+from tests.bench.raw import RawKernel
+from tests.running import RunningServer
+
+ROUNDS = 150
+COLD_ROUNDS = 7
+SLEEPERS = 100
+SLEEP_SECONDS = 3
+EXECUTIONS = "/executions?api-version=2025-10-02-preview&identifier="
+
+
+async def timed(work: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await work()
+    return time.perf_counter() - began
+
+
+def report(name: str, value: float, unit: str, goal: str = "") -> None:
+    print(f"{name:<62}{value:>9.2f} {unit:<4}{goal}", flush=True)
+
+
+async def execute(client: httpx.AsyncClient, identifier: str, code: str) -> dict:
+    response = await client.post(EXECUTIONS + identifier, json={"code": code})
+    response.raise_for_status()
+    answer = response.json()
+    assert answer["status"] == "Succeeded", answer
+    return answer
+
+
+async def round_trip(server: RunningServer, client: httpx.AsyncClient) -> None:
+    """A synchronous execution over HTTP against the raw jupyter_client round trip."""
+    raw = await RawKernel.start()
+    code = "print('hi')"
+    ours: list[float] = []
+    theirs: list[float] = []
+    await execute(client, "bench", code)
+    await raw.run(code)
+    cpu_before = server.cpu_seconds()
+    for _ in range(ROUNDS):
+        ours.append(await timed(lambda: execute(client, "bench", code)))
+        theirs.append(await timed(lambda: raw.run(code)))
+    cpu = {name: used - cpu_before[name] for name, used in server.cpu_seconds().items()}
+    await raw.stop()
+    ratio = statistics.median(ours) / statistics.median(theirs)
+    report("raw kernel round trip, median", statistics.median(theirs) * 1e3, "ms")
+    report("synchronous execution over HTTP, median", statistics.median(ours) * 1e3, "ms")
+    report("synchronous execution / raw round trip", ratio, "x", "goal: at most 2.5")
+    for name, used in cpu.items():
+        report(f"CPU of the {name} process per request", used / ROUNDS * 1e3, "ms")
+
+
+async def cold_start(client: httpx.AsyncClient) -> None:
+    """A new session's first result against a plain kernel's."""
+    ours: list[float] = []
+    theirs: list[float] = []
+    for number in range(COLD_ROUNDS):
+        name = f"cold-{number}"
+        ours.append(await timed(lambda name=name: execute(client, name, "1")))
+        await client.delete(f"/session?api-version=2025-10-02-preview&identifier={name}")
+        began = time.perf_counter()
+        raw = await RawKernel.start()
+        await raw.run("1")
+        theirs.append(time.perf_counter() - began)
+        await raw.stop()
+    report("plain kernel: start to first result, median", statistics.median(theirs) * 1e3, "ms")
+    report("new session to first result, median", statistics.median(ours) * 1e3, "ms")
+    ratio = statistics.median(ours) / statistics.median(theirs)
+    report("new session / plain kernel's cold start", ratio, "x")
+
+
+async def sleepers(server: RunningServer, client: httpx.AsyncClient) -> None:
+    """Many sessions that wait at once through synchronous requests."""
+    names = [f"sleeper-{number}" for number in range(SLEEPERS)]
+    opening = time.perf_counter()
+    await asyncio.gather(*(execute(client, name, "import time") for name in names))
+    report(f"{SLEEPERS} new sessions at once, all answered", time.perf_counter() - opening, "s")
+    code = f"time.sleep({SLEEP_SECONDS})"
+    watcher = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.bench.watcher", str(server.port)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    taken = await timed(lambda: asyncio.gather(*(execute(client, name, code) for name in names)))
+    output, _ = await watcher.communicate(b"\n")
+    slowest, median = map(float, output.split())
+    report(
+        f"{SLEEPERS} sessions in time.sleep({SLEEP_SECONDS}) at once / {SLEEP_SECONDS} s",
+        taken / SLEEP_SECONDS,
+        "x",
+        "goal: at most 3",
+    )
+    report("/healthz meanwhile, median", median, "ms")
+    report("/healthz meanwhile, slowest", slowest, "ms", "goal: at most 250")
+    for name in names:
+        await client.delete(f"/session?api-version=2025-10-02-preview&identifier={name}")
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, RunningServer(Path(folder)) as server:
+        limits = httpx.Limits(max_connections=SLEEPERS + 10)
+        async with httpx.AsyncClient(
+            base_url=server.url, timeout=120, limits=limits, trust_env=False
+        ) as client:
+            wanted = sys.argv[1:] or ["round_trip", "cold_start", "sleepers"]
+            if "round_trip" in wanted:
+                await round_trip(server, client)
+            if "cold_start" in wanted:
+                await cold_start(client)
+            if "sleepers" in wanted:
+                await sleepers(server, client)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

@@ -1,0 +1,52 @@
+"""The yardstick: a plain ipykernel, driven by jupyter_client, without any server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+
+ROOT = Path(__file__).parents[2]
+
+
+class RawKernel:
+    """One kernel over ipc sockets, started and asked the way jupyter_client documents it."""
+
+    def __init__(self, manager: AsyncKernelManager, client: AsyncKernelClient) -> None:
+        self._manager = manager
+        self._client = client
+
+    @classmethod
+    async def start(cls) -> RawKernel:
+        specs = KernelSpecManager(ensure_native_kernel=False)
+        specs.kernel_dirs = [str(ROOT / ".venv-kernels/share/jupyter/kernels")]
+        manager = AsyncKernelManager(
+            kernel_name="python3", kernel_spec_manager=specs, transport="ipc"
+        )
+        await manager.start_kernel()
+        client = manager.client()
+        client.start_channels()
+        await client.wait_for_ready(timeout=60)
+        return cls(manager, client)
+
+    async def run(self, code: str) -> list[dict]:
+        """Run code; its output messages, when both its reply and its idle have arrived."""
+        msg_id = self._client.execute(code)
+        outputs = []
+        while True:
+            message = await self._client.get_iopub_msg(timeout=60)
+            if message["parent_header"].get("msg_id") != msg_id:
+                continue
+            if message["content"].get("execution_state") == "idle":
+                break
+            outputs.append(message)
+        while True:
+            reply = await self._client.get_shell_msg(timeout=60)
+            if reply["parent_header"].get("msg_id") == msg_id:
+                return outputs
+
+    async def stop(self) -> None:
+        self._client.stop_channels()
+        await self._manager.shutdown_kernel(now=True)
