@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    DisallowedHost,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from rest_framework.exceptions import APIException
@@ -32,6 +37,10 @@ STATUS: dict[type[exceptions.WorkbenchError], HTTPStatus] = {
     exceptions.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     exceptions.WorkbenchError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
+FOREIGN_HOST = (
+    "This server does not answer to the name in the request's Host header. "
+    "If it should, add the name to WORKBENCH_ALLOWED_HOSTS."
+)
 BUG_MESSAGE = "Something went wrong in the server. Its log says what."
 
 
@@ -119,7 +128,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """A request that Django refused before any view, such as one for another host's name."""
-    return _page(request, HTTPStatus.BAD_REQUEST, "bad_request", "The request is not acceptable.")
+    message = FOREIGN_HOST if isinstance(exception, DisallowedHost) else "The request is not valid."
+    return _page(request, HTTPStatus.BAD_REQUEST, "bad_request", message)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:

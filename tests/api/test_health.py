@@ -1,0 +1,29 @@
+"""Whether the server is there, and for whom."""
+
+import pytest
+from django.test import AsyncClient
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_health_is_ok_once_code_can_run(api):
+    response = await api.get("/healthz")
+
+    assert (response.status_code, response.json()["status"]) == (200, "ok")
+
+
+async def test_health_without_a_host_says_how_to_start_one(settings):
+    settings.WORKBENCH_ENGINE = "local"
+
+    response = await AsyncClient().get("/healthz")
+
+    assert response.status_code == 503
+    assert "python manage.py workbench" in response.json()["status"]
+
+
+async def test_a_foreign_host_name_is_refused_in_words():
+    """A page of another site could have its name point here (DNS rebinding)."""
+    response = await AsyncClient().get("/healthz", headers={"Host": "rebound.example"})
+
+    assert response.status_code == 400
+    assert "WORKBENCH_ALLOWED_HOSTS" in response.json()["error"]["message"]
