@@ -11,7 +11,7 @@ run: ## Set up everything and serve
 test: ## Set up everything and run all tests; ARGS goes to pytest
 	@.setup/setup.sh test
 	@node --version >/dev/null 2>&1 && node --test tests/js/ || echo "no Node.js here: tests/js/ are not run"
-	@.venv/bin/python -m pytest $(ARGS)
+	@WORKBENCH_DATA_DIR=$$(mktemp -d) .venv/bin/python -m pytest $(ARGS)
 
 lint: ## Style, types, settings, missing migrations
 	@.setup/setup.sh lint

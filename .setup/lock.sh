@@ -19,3 +19,4 @@ lock kernels
 lock dev --constraint .setup/server.txt
 lock client-langchain
 lock client-autogen
+lock client-backendai

@@ -71,6 +71,8 @@ kernels() {
     # The full path of the environment's Python, so that any server can start it.
     grep -qs "$PWD/.venv-kernels/bin/python" "$spec" ||
         .venv-kernels/bin/python -m ipykernel install --sys-prefix >/dev/null
+    [ -e .venv-kernels/share/jupyter/kernels/bash/kernel.json ] ||
+        .venv-kernels/bin/python -m bash_kernel.install --sys-prefix >/dev/null
     # Every session would spend a second on this list.
     compgen -G "$fonts/fontlist-*.json" >/dev/null ||
         MPLCONFIGDIR=$fonts .venv-kernels/bin/python -c "import matplotlib.font_manager"
@@ -89,6 +91,7 @@ test)
     kernels
     environment .venv-clients/langchain client-langchain
     environment .venv-clients/autogen client-autogen
+    environment .venv-clients/backendai client-backendai
     ;;
 lint)
     environment .venv server dev

@@ -70,6 +70,8 @@ class Session(models.Model):
     idle_timeout_seconds = models.PositiveIntegerField(
         null=True, blank=True, help_text="Idle for longer, it expires. Empty: never."
     )
+    # What the face wants to remember of how it was opened; opaque to everybody else.
+    request = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
     last_active_at = models.DateTimeField()
     # None while it is live.

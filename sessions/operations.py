@@ -17,8 +17,9 @@ from uuid import UUID
 from django.db.models import Q
 
 from sessions.engines import engine
-from sessions.exceptions import ExecutionNotFound, NotFound
+from sessions.exceptions import ExecutionFinished, ExecutionNotFound, NotFound
 from sessions.models import Execution, Session
+from sessions.states import ExecutionState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class SessionInfo:
     last_active_at: datetime
     # None: it never expires.
     idle_timeout_seconds: int | None
+    # What the face that opened it wanted to be remembered.
+    request: dict[str, Any] = field(default_factory=dict)
     # True if this call opened it.
     created: bool = False
 
@@ -77,6 +80,17 @@ class ExecutionInfo:
         return self.finished_at is not None
 
     @property
+    def was_run(self) -> bool:
+        """True if it came to an end of its own, however bad, or to that of an interrupt.
+
+        False while it has not ended, if it never began, and if something else ended it: its
+        timeout, its kernel's death, a restart; ``reason`` then says what, if there is more to say.
+        """
+        by_itself = self.state in (ExecutionState.FAILED, ExecutionState.INTERRUPTED)
+        has_ended = self.state == ExecutionState.SUCCEEDED or (by_itself and not self.reason)
+        return has_ended and self.started_at is not None
+
+    @property
     def duration_seconds(self) -> float:
         """How long it ran; 0 if it never started or has not ended."""
         if self.started_at is None or self.finished_at is None:
@@ -90,12 +104,16 @@ async def open_session(
     origin: str,
     kernel_name: str = "",
     idle_timeout_seconds: int | None = None,
+    environment: dict[str, str] | None = None,
+    request: dict[str, Any] | None = None,
 ) -> SessionInfo:
     """The live session ``ref`` names, opened if there is none. Does not wait for its kernel.
 
     ``origin`` is the face it is opened through; ``kernel_name`` an installed kernelspec, empty
-    for the default one. Raises InvalidValue for a bad identifier, KernelspecNotFound,
-    SessionLimitReached.
+    for the default one. ``environment`` is what its kernel and its commands find in theirs,
+    beyond what all have; it is kept in memory only. ``request`` is what the face wants to
+    remember. All of these count only if this call opens it. Raises InvalidValue for a bad
+    identifier or environment, KernelspecNotFound, SessionLimitReached.
     """
     return _session(
         await engine().call(
@@ -105,6 +123,8 @@ async def open_session(
             origin=origin,
             kernel_name=kernel_name,
             idle_timeout_seconds=idle_timeout_seconds,
+            environment=environment or {},
+            request=request or {},
         )
     )
 
@@ -112,6 +132,14 @@ async def open_session(
 async def find_session(ref: SessionRef) -> SessionInfo:
     """The live session ``ref`` names. Raises SessionNotFound."""
     return _session(await engine().call("find_session", **_named(ref)))
+
+
+async def rename_session(ref: SessionRef, name: str) -> None:
+    """Give a live session another identifier; the old one is free from then on.
+
+    Raises SessionNotFound, InvalidValue for a bad identifier, Conflict if it is taken.
+    """
+    await engine().call("rename_session", **_named(ref), name=name)
 
 
 async def list_sessions(owner_id: int | None) -> list[SessionInfo]:
@@ -129,6 +157,9 @@ async def submit(
     timeout_seconds: float | None = None,
     allow_input: bool = False,
     request: dict[str, Any] | None = None,
+    before: str = "",
+    after: str = "",
+    watch_files: bool = False,
 ) -> ExecutionInfo:
     """Queue ``code`` in the session and return at once; the row is written by then.
 
@@ -136,7 +167,10 @@ async def submit(
     SessionNotFound is raised. ``client_id`` is the client's own name for the execution: a
     second submission of the same code under it returns the first execution, other code raises
     ExecutionIdTaken. ``timeout_seconds`` counts from the start, not from the queue; None: no
-    limit. ``allow_input`` lets the code ask with ``input()``. Raises QueueLimitReached.
+    limit. ``allow_input`` lets the code ask with ``input()``. ``before`` and ``after`` are code of
+    ours, in the kernel's language, that it runs silently around the user's; if ``before`` fails,
+    the user's code does not run. ``watch_files`` makes a ``file`` event of each file the code
+    wrote. Raises QueueLimitReached.
     """
     return await _execute(
         "submit",
@@ -149,6 +183,9 @@ async def submit(
         timeout_seconds=timeout_seconds,
         allow_input=allow_input,
         request=request or {},
+        before=before,
+        after=after,
+        watch_files=watch_files,
     )
 
 
@@ -162,6 +199,9 @@ async def run_code(
     timeout_seconds: float | None = None,
     allow_input: bool = False,
     request: dict[str, Any] | None = None,
+    before: str = "",
+    after: str = "",
+    watch_files: bool = False,
 ) -> ExecutionInfo:
     """``submit``, then wait for the end: the finished execution with its events.
 
@@ -178,6 +218,9 @@ async def run_code(
         timeout_seconds=timeout_seconds,
         allow_input=allow_input,
         request=request or {},
+        before=before,
+        after=after,
+        watch_files=watch_files,
     )
 
 
@@ -250,7 +293,8 @@ async def wait(
     ``execution_id`` is its id or the client's own name for it. Also finds executions of sessions
     that have ended. Raises ExecutionNotFound.
     """
-    with suppress(NotFound):  # its session has ended, or it did before this host started
+    # It has ended, or its session has, or it did before this host started.
+    with suppress(NotFound, ExecutionFinished):
         await engine().call(
             "wait", **_named(ref), execution_id=execution_id, timeout_seconds=timeout_seconds
         )
@@ -299,7 +343,10 @@ async def restart(ref: SessionRef) -> None:
 
 
 async def answer_input(ref: SessionRef, text: str) -> None:
-    """Answer the prompt of an execution that waits in ``input()``. Raises InputNotRequested."""
+    """Answer the prompt of code that waits in ``input()``, or of a command that reads a line.
+
+    Raises InputNotRequested.
+    """
     await engine().call("answer_input", **_named(ref), text=text)
 
 

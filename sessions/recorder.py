@@ -122,6 +122,15 @@ class DatabaseRecorder:
         except IntegrityError as error:
             raise Conflict(f"A session named {session.identifier!r} exists already.") from error
 
+    async def rename_session(self, session: SessionRecord, identifier: str) -> None:
+        """Write a session's new name at once. Raises Conflict if it is taken."""
+        try:
+            await self._in_thread(_rename_session, session.id, identifier)
+        except IntegrityError as error:
+            raise Conflict(f"A session named {identifier!r} exists already.") from error
+        self._changes += 1
+        self._notify({"sessions": self._changes})
+
     def append(
         self,
         session: SessionRecord,
@@ -313,6 +322,10 @@ def _execution_row(record: ExecutionRecord) -> models.Execution:
 
 def _create_session(record: SessionRecord) -> None:
     _session_row(record).save(force_insert=True)
+
+
+def _rename_session(session_id: UUID, identifier: str) -> None:
+    models.Session.objects.filter(id=session_id).update(identifier=identifier)
 
 
 def _reconcile(host: str) -> None:

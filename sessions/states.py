@@ -51,6 +51,7 @@ class EventType(StrEnum):
     INPUT_ANSWERED = "input_answered"
     TRUNCATED = "truncated"
     COMM = "comm"
+    FILE = "file"
 
 
 # A session in one of these states exists for its clients; its identifier is taken.

@@ -20,14 +20,12 @@ class MemoryRecorder:
 
     async def create_session(self, session: SessionRecord) -> None:
         """Remember a session. Raises Conflict if its name is taken by one that has not ended."""
-        names = {
-            (each.owner_id, each.identifier)
-            for each in self.sessions.values()
-            if each.ended_at is None
-        }
-        if (session.owner_id, session.identifier) in names:
-            raise Conflict
+        self._check_free(session.owner_id, session.identifier)
         self.sessions[session.id] = session
+
+    async def rename_session(self, session: SessionRecord, identifier: str) -> None:
+        """Raises Conflict if the name is taken; there is no row to change."""
+        self._check_free(session.owner_id, identifier)
 
     def append(
         self,
@@ -55,3 +53,8 @@ class MemoryRecorder:
 
     async def commit(self) -> None:
         """Nothing is left to do."""
+
+    def _check_free(self, owner_id: int | None, identifier: str) -> None:
+        live = [each for each in self.sessions.values() if each.ended_at is None]
+        if (owner_id, identifier) in {(each.owner_id, each.identifier) for each in live}:
+            raise Conflict

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict, deque
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +17,18 @@ from sessions.exceptions import (
 )
 from sessions.kernels.outputs import OutputLimit
 from sessions.kernels.records import Event, ExecutionRecord
+from sessions.states import ExecutionState
 
 MAX_QUEUED = 1_000  # executions waiting in one session
 MAX_REMEMBERED = 1_000  # ended executions that are told from unknown ones
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What an execution asks for: the number of its event, and whether it is a password."""
+
+    number: int
+    is_password: bool
 
 
 class LiveExecution:
@@ -33,18 +43,47 @@ class LiveExecution:
         stdin: str = "",
         collect: bool = False,
         allow_input: bool = False,
+        before: str = "",
+        after: str = "",
+        watch_files: bool = False,
+        environment: dict[str, str] | None = None,
+        directory: str | None = None,
+        news: asyncio.Event | None = None,
     ) -> None:
         self.record = record
         self.allow_input = allow_input
+        # Code of ours that the kernel runs silently around the user's; empty for none.
+        self.before = before
+        self.after = after
+        # Whether the files it writes become events.
+        self.watch_files = watch_files
         self.limit = OutputLimit(max_output_bytes)
         # What to run, if it is a command and not code.
         self.command = command or []
         self.stdin = stdin
+        # Of a command: variables beyond the session's own, and where it starts (None: in the
+        # workspace, under its first name).
+        self.environment = environment or {}
+        self.directory = directory
+        # An execution before it that must have succeeded; otherwise this one is not run.
+        self.needs: LiveExecution | None = None
+        # What it asks for, while nobody has answered.
+        self.prompt: Prompt | None = None
+        # Whether the session was closed or restarted before it had ended.
+        self.is_swept = False
+        # Set when one of the two above has changed, or it has ended; may be shared.
+        self.news = news or asyncio.Event()
         # The events that count for the caller; None if nobody asked for them.
         self.events: list[Event] | None = [] if collect else None
         # Set when somebody asked to interrupt it.
         self.interrupted = asyncio.Event()
         self.ended = asyncio.Event()
+
+    @property
+    def is_pointless(self) -> bool:
+        """What it needs has not succeeded."""
+        needs = self.needs
+        return needs is not None and needs.record.state != ExecutionState.SUCCEEDED
 
     async def first_of(self, *futures: asyncio.Future[Any], timed: bool = True) -> None:
         """Wait for one of the futures, an interrupt, or (``timed``) the execution's timeout."""
@@ -94,10 +133,18 @@ class ExecutionQueue:
             raise ExecutionIdTaken
         return id_, self._unfinished.get(id_)
 
+    def is_taken(self, client_id: str) -> bool:
+        """Whether an execution was submitted under that name before."""
+        return client_id in self._client_ids
+
+    def check_room(self, count: int) -> None:
+        """Raises QueueLimitReached unless ``count`` more can wait."""
+        if len(self._waiting) + count > MAX_QUEUED:
+            raise QueueLimitReached
+
     def add(self, execution: LiveExecution) -> int:
         """Queue an execution; how many are before it. Raises QueueLimitReached."""
-        if len(self._waiting) >= MAX_QUEUED:
-            raise QueueLimitReached
+        self.check_room(1)
         record = execution.record
         if record.client_id:
             self._client_ids[record.client_id] = (record.id, _digest(record))

@@ -22,13 +22,17 @@ import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 
 from sessions.exceptions import (
+    Conflict,
     FileNotFound,
     HostUnavailable,
+    InputNotRequested,
     InvalidValue,
     KernelspecNotFound,
     SessionLimitReached,
     SessionNotFound,
+    WorkbenchError,
 )
+from sessions.kernels.batch import Run, Runs, check_environment
 from sessions.kernels.executions import LiveExecution
 from sessions.kernels.kernel import LiveKernel, Message
 from sessions.kernels.outputs import clean
@@ -96,6 +100,7 @@ class Host:
     # Sessions whose files will be looked through.
     _refreshing: set[UUID] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _runs: Runs = field(default_factory=Runs)
     _is_stopping: bool = False
 
     def __post_init__(self) -> None:
@@ -133,10 +138,18 @@ class Host:
         origin: str,
         kernel_name: str = "",
         idle_timeout_seconds: int | None = None,
+        environment: dict[str, str] | None = None,
+        request: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """See operations.open_session."""
         session, created = await self._get_or_open(
-            owner_id, identifier, origin, kernel_name, idle_timeout_seconds
+            owner_id,
+            identifier,
+            origin,
+            kernel_name,
+            idle_timeout_seconds,
+            environment=environment,
+            request=request,
         )
         return {**session.record.to_wire(), "created": created}
 
@@ -159,6 +172,21 @@ class Host:
         """See operations.close_session."""
         session = self._find(owner_id, identifier)
         await asyncio.shield(self._close(session, SessionState.CLOSED))
+
+    async def rename_session(self, *, owner_id: int | None, identifier: str, name: str) -> None:
+        """See operations.rename_session."""
+        session = self._find(owner_id, identifier)
+        _check_identifier(name)
+        if name == session.record.identifier:
+            return
+        key = (owner_id, name)
+        if key in self._by_name or key in self._opening:
+            raise Conflict(f"A session named {name!r} exists already.")
+        # Whoever wants to open the name meanwhile waits, and finds this session.
+        renaming = asyncio.create_task(self._rename(session, name), name="rename")
+        self._opening[key] = renaming
+        renaming.add_done_callback(lambda _: self._opening.pop(key, None))
+        await asyncio.shield(renaming)
 
     # --- Verbs: executions --------------------------------------------------------------
 
@@ -213,6 +241,74 @@ class Host:
         """See operations.answer_input."""
         self._find(owner_id, identifier).answer_input(text)
 
+    # --- Verbs: continued runs ----------------------------------------------------------
+
+    async def start_run(
+        self,
+        *,
+        owner_id: int | None,
+        identifier: str,
+        run_id: str,
+        steps: list[dict[str, Any]],
+        origin: str,
+        environment: dict[str, str],
+    ) -> None:
+        """See continuations.start_run."""
+        session = self._find(owner_id, identifier)
+        run = Run(
+            run_id,
+            session.record,
+            steps,
+            origin=origin,
+            environment=environment,
+            max_output_bytes=self.config.max_output_bytes,
+        )
+        self._runs.add(run)
+        try:
+            session.submit_all(run.executions)
+        except WorkbenchError:
+            self._runs.forget(run)
+            raise
+        await self.recorder.commit()
+
+    async def follow_run(
+        self, *, owner_id: int | None, identifier: str, run_id: str, wait_seconds: float
+    ) -> dict[str, Any]:
+        """What is to be told next of a run, written; it counts as told after ``told_run``.
+
+        "status", "step", "is_last", "exit_code", "is_password" as in continuations.Progress;
+        "executions" (ids), "after" and "until" say which events go with it; "turn" is for
+        ``told_run``.
+        """
+        run = self._find_run(owner_id, identifier, run_id)
+        if session := self._by_id.get(run.session.id):
+            session.touch()
+        answer = await run.follow(wait_seconds)
+        await self.recorder.commit()
+        return answer
+
+    async def told_run(
+        self, *, owner_id: int | None, identifier: str, run_id: str, answer: dict[str, Any]
+    ) -> bool:
+        """An answer of ``follow_run`` is handed over; False if another caller had it before."""
+        run = self._find_run(owner_id, identifier, run_id)
+        is_told = run.told(answer)
+        if is_told and answer["is_last"]:
+            self._runs.forget(run)
+        return is_told
+
+    async def answer_run(
+        self, *, owner_id: int | None, identifier: str, run_id: str, text: str
+    ) -> None:
+        """See continuations.answer_run."""
+        run = self._find_run(owner_id, identifier, run_id)
+        session = self._by_id.get(run.session.id)
+        if session is None or not run.awaits_input:
+            raise InputNotRequested
+        session.answer_input(text)
+
+    # --- Verbs: questions ---------------------------------------------------------------
+
     async def complete(
         self, *, owner_id: int | None, identifier: str, code: str, cursor: int
     ) -> dict[str, Any]:
@@ -250,6 +346,26 @@ class Host:
             raise SessionNotFound
         return session
 
+    def _find_run(self, owner_id: int | None, identifier: str, run_id: str) -> Run:
+        """The run, also of a session that has ended. Raises ExecutionNotFound."""
+        try:
+            live = self._find(owner_id, identifier).record.id
+        except SessionNotFound:
+            live = None
+        return self._runs.find(owner_id, identifier, run_id, live=live)
+
+    async def _rename(self, session: LiveSession, name: str) -> LiveSession:
+        record = session.record
+        if closing := self._closing.get((record.owner_id, name)):
+            await asyncio.wait({closing})
+        await self.recorder.rename_session(record, name)
+        if record.id not in self._by_id:
+            raise SessionNotFound
+        del self._by_name[(record.owner_id, record.identifier)]
+        record.identifier = name
+        self._by_name[(record.owner_id, name)] = session
+        return session
+
     async def _get_or_open(
         self,
         owner_id: int | None,
@@ -257,6 +373,9 @@ class Host:
         origin: str,
         kernel_name: str = "",
         idle_timeout_seconds: int | None = None,
+        *,
+        environment: dict[str, str] | None = None,
+        request: dict[str, Any] | None = None,
     ) -> tuple[LiveSession, bool]:
         try:
             session = self._find(owner_id, identifier)
@@ -273,6 +392,7 @@ class Host:
             _check_identifier(identifier)
             if not 0 <= (idle_timeout_seconds or 0) <= MAX_IDLE_TIMEOUT_SECONDS:
                 raise InvalidValue("The idle timeout must be a positive number, up to a year.")
+            check_environment(environment or {})
             record = SessionRecord(
                 identifier=identifier,
                 owner_id=owner_id,
@@ -280,14 +400,16 @@ class Host:
                 origin=origin,
                 host=self.config.name,
                 idle_timeout_seconds=idle_timeout_seconds or self.config.idle_timeout_seconds,
+                request=clean(request or {}),
             )
-            opening = asyncio.create_task(self._open(record), name=f"open {record.id}")
+            work = self._open(record, environment or {})
+            opening = asyncio.create_task(work, name=f"open {record.id}")
             self._opening[key] = opening
             opening.add_done_callback(lambda _: self._opening.pop(key, None))
             return await asyncio.shield(opening), True
         return await asyncio.shield(opening), False
 
-    async def _open(self, record: SessionRecord) -> LiveSession:
+    async def _open(self, record: SessionRecord, environment: dict[str, str]) -> LiveSession:
         if len(self._by_id) + len(self._opening) > self.config.max_sessions:
             raise SessionLimitReached(
                 f"The server runs {self.config.max_sessions} sessions, as many as it may. "
@@ -300,7 +422,7 @@ class Host:
         workspace = Workspace(workspace_path(self.config.data_dir, record.id), max_bytes=None)
         await asyncio.to_thread(workspace.create)
         try:
-            session = self._live(record, workspace)
+            session = self._live(record, workspace, variables=environment)
             await self.recorder.create_session(record)
         except BaseException:
             await self._remove(record)
@@ -310,7 +432,9 @@ class Host:
         session.open()
         return session
 
-    def _live(self, record: SessionRecord, workspace: Workspace) -> LiveSession:
+    def _live(
+        self, record: SessionRecord, workspace: Workspace, *, variables: dict[str, str]
+    ) -> LiveSession:
         private = self._private(record)
         private.mkdir(mode=0o700)
         numbers = itertools.count(1)
@@ -320,6 +444,7 @@ class Host:
             state=private / "state",
             readable=self._readable(record.kernel_name),
             prepared=self._prepared(),
+            variables=variables,
             contained=self.config.contained,
         )
         path = tuple(prefix / "bin" for prefix in self.config.prefixes)
@@ -387,8 +512,11 @@ class Host:
         request: dict[str, Any],
         command: list[str] | None = None,
         stdin: str = "",
+        before: str = "",
+        after: str = "",
+        watch_files: bool = False,
     ) -> tuple[dict[str, Any], LiveExecution | None]:
-        _check_text(code=code, client_id=client_id)
+        _check_text(code=code, client_id=client_id, before=before, after=after)
         for argument in command or []:
             _check_text(command=argument)
         if timeout_seconds is not None and not 0 < timeout_seconds <= MAX_TIMEOUT_SECONDS:
@@ -412,7 +540,14 @@ class Host:
             request=clean(request),
         )
         id_, execution = session.submit(
-            record, command=command, stdin=stdin, collect=collect, allow_input=allow_input
+            record,
+            command=command,
+            stdin=stdin,
+            collect=collect,
+            allow_input=allow_input,
+            before=before,
+            after=after,
+            watch_files=watch_files,
         )
         if execution is None:
             return {"id": str(id_)}, None
@@ -469,9 +604,13 @@ class Host:
         return task
 
     async def _reap(self) -> None:
-        """Closes sessions that were idle for too long. Runs until the host stops."""
+        """Closes sessions that were idle for too long, and lets go of runs nobody follows.
+
+        Runs until the host stops.
+        """
         while True:
             await asyncio.sleep(REAP_SECONDS)
+            self._runs.forget_abandoned()
             for session in [each for each in self._by_id.values() if _is_due(each)]:
                 self._close(session, SessionState.EXPIRED, "It was idle for too long.")
 
@@ -496,19 +635,24 @@ class Host:
 VERBS = frozenset(
     {
         "answer_input",
+        "answer_run",
         "cancel",
         "close_session",
         "complete",
         "find_session",
+        "follow_run",
         "health",
         "inspect",
         "interrupt",
         "kernelspecs",
         "list_sessions",
         "open_session",
+        "rename_session",
         "restart",
         "run",
+        "start_run",
         "submit",
+        "told_run",
         "wait",
     }
 )

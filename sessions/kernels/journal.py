@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sessions.kernels.executions import LiveExecution
+from sessions.kernels.executions import LiveExecution, Prompt
 from sessions.kernels.outputs import Output, OutputLimit, clean, pieces
 from sessions.kernels.records import Event, Recorder, SessionRecord, now
+from sessions.kernels.workspace import Entry
 from sessions.states import EventType, ExecutionState, SessionState
 
 MAX_REASON_LENGTH = 500  # characters, as in sessions/models.py
@@ -93,7 +94,9 @@ class Journal:
         )
         record.final_event_number = event["number"]
         self._recorder.changed(record)
+        execution.prompt = None
         execution.ended.set()
+        execution.news.set()
         self.touch()
 
     def output(self, output: Output, execution: LiveExecution | None) -> None:
@@ -108,8 +111,19 @@ class Journal:
         for type_, data in execution.limit.rest():
             self.say(type_, data, execution)
         text = clean(prompt)[:1_000] if isinstance(prompt, str) else ""
-        self.say(EventType.INPUT_REQUEST, {"prompt": text, "password": password}, execution)
+        data = {"prompt": text, "password": password}
+        event = self.say(EventType.INPUT_REQUEST, data, execution)
+        execution.prompt = Prompt(event["number"], password)
+        execution.news.set()
         self.touch()
+
+    def wrote(self, execution: LiveExecution, entries: list[Entry]) -> None:
+        """An execution wrote these files. What it printed before must be seen first."""
+        for type_, data in execution.limit.rest() if entries else ():
+            self.say(type_, data, execution)
+        for entry in entries:
+            data = {"path": entry.path, "size_bytes": entry.size_bytes}
+            self.say(EventType.FILE, data, execution)
 
     def say(
         self, type_: EventType, data: dict[str, Any], execution: LiveExecution | None = None

@@ -30,7 +30,7 @@ from sessions.kernels.sandbox import Sandbox
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 60.0  # for a kernel to answer its first question
-QUESTION_SECONDS = 5.0  # for completion and inspection
+QUESTION_SECONDS = 10.0  # for completion and inspection: the first one loads the analyser
 STRAGGLER_SECONDS = 5.0  # between a reply and its "idle", or the other way round
 MESSAGES_IN_A_ROW = 16  # of one flooding kernel, before anybody else has a turn
 MAX_MESSAGE_BYTES = 128 * 1024 * 1024
@@ -220,12 +220,15 @@ class LiveKernel:
 
     # --- Questions ----------------------------------------------------------------------
 
-    def execute(self, code: str, *, allow_input: bool) -> Request:
-        """Send code to the kernel. One at a time: the queue is ours, not the kernel's."""
+    def execute(self, code: str, *, allow_input: bool, silent: bool = False) -> Request:
+        """Send code to the kernel. One at a time: the queue is ours, not the kernel's.
+
+        ``silent`` code leaves no trace in the kernel's history and counter.
+        """
         content = {
             "code": code,
-            "silent": False,
-            "store_history": True,
+            "silent": silent,
+            "store_history": not silent,
             "user_expressions": {},
             "allow_stdin": allow_input,
             "stop_on_error": False,

@@ -116,7 +116,9 @@ def signal_inside(bubblewrap_pid: int, signum: int) -> bool:
     """
     try:
         children = Path(f"/proc/{bubblewrap_pid}/task/{bubblewrap_pid}/children").read_text()
-        groups = [os.getpgid(int(child)) for child in children.split()]
+        # Until then the child is in bubblewrap's own group.
+        own = os.getpgid(bubblewrap_pid)
+        groups = {os.getpgid(int(child)) for child in children.split()} - {own}
         for group in groups:
             os.killpg(group, signum)
     except (FileNotFoundError, ProcessLookupError):

@@ -37,6 +37,7 @@ class SessionRecord:
     origin: str
     host: str
     idle_timeout_seconds: int | None
+    request: dict[str, Any] = field(default_factory=dict)
     id: UUID = field(default_factory=uuid4)
     state: SessionState = SessionState.STARTING
     reason: str = ""
@@ -58,6 +59,7 @@ class SessionRecord:
             "created_at": timestamp(self.created_at),
             "last_active_at": timestamp(self.last_active_at),
             "idle_timeout_seconds": self.idle_timeout_seconds,
+            "request": self.request,
         }
 
 
@@ -121,6 +123,12 @@ class Recorder(Protocol):
 
     async def create_session(self, session: SessionRecord) -> None:
         """Write a new session; it is durable on return. Raises Conflict if the name is taken."""
+
+    async def rename_session(self, session: SessionRecord, identifier: str) -> None:
+        """Write a session's new name, durable on return; the record keeps the old one.
+
+        Raises Conflict if the name is taken.
+        """
 
     def append(
         self,

@@ -10,9 +10,10 @@ import logging
 import signal
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from sessions.exceptions import KernelBusy
+from sessions.exceptions import InputNotRequested, KernelBusy
 from sessions.kernels.command import RunningCommand
 from sessions.kernels.executions import MAX_REMEMBERED, LiveExecution
 from sessions.kernels.journal import Journal
@@ -20,11 +21,14 @@ from sessions.kernels.kernel import LiveKernel, Message, Request
 from sessions.kernels.outputs import clean, count_of, output_of
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.slot import KernelSlot
+from sessions.kernels.watch import FileWatch
+from sessions.kernels.workspace import Workspace
 from sessions.states import EventType, ExecutionState, SessionState
 
 logger = logging.getLogger(__name__)
 
 INTERRUPT_GRACE_SECONDS = 5.0  # for code to end after an interrupt, before its kernel is killed
+SILENT_SECONDS = 10.0  # for code of ours around an execution
 BEGIN_SECONDS = 2.0  # for the kernel to begin with what it was sent, before an interrupt
 
 IGNORED_INTERRUPT = "The code ignored the interrupt, so its kernel was restarted."
@@ -36,13 +40,16 @@ Finish = Callable[[LiveExecution, ExecutionState, str], None]
 class CodeRunner:
     """Runs code on the kernel in the slot, and knows whose each of its messages is."""
 
-    def __init__(self, slot: KernelSlot, journal: Journal, finish: Finish) -> None:
+    def __init__(
+        self, slot: KernelSlot, journal: Journal, finish: Finish, workspace: Workspace
+    ) -> None:
         self._slot = slot
         self._journal = journal
         self._finish = finish
+        self._workspace = workspace
         # Which execution a kernel's message belongs to, by the request's msg_id: also ended
-        # ones, whose threads may still print.
-        self._by_request: OrderedDict[str, LiveExecution] = OrderedDict()
+        # ones, whose threads may still print. None: silent code of ours, which nobody sees.
+        self._by_request: OrderedDict[str, LiveExecution | None] = OrderedDict()
 
     async def run(self, execution: LiveExecution) -> None:
         """Run it to its end. Raises KernelStartFailed, KernelBusy."""
@@ -50,7 +57,18 @@ class CodeRunner:
         if kernel is None:
             self._finish(execution, ExecutionState.INTERRUPTED, "")
             return
+        watch = await FileWatch.start(self._workspace) if execution.watch_files else None
         self._journal.started(execution)
+        if complaint := await self._silently(execution.before, kernel):
+            self._finish(execution, ExecutionState.FAILED, complaint)
+            return
+        await self._run_code(execution, kernel, watch)
+        if complaint := await self._silently(execution.after, kernel):
+            logger.warning("the code after an execution failed: %s", complaint)
+
+    async def _run_code(
+        self, execution: LiveExecution, kernel: LiveKernel, watch: FileWatch | None
+    ) -> None:
         request = kernel.execute(execution.record.code, allow_input=execution.allow_input)
         self._remember(request, execution)
         finished = asyncio.create_task(request.finished(), name="finished")
@@ -58,12 +76,36 @@ class CodeRunner:
             await execution.first_of(finished, kernel.death)
             if not (finished.done() or kernel.death.done()):
                 await self._end_code(execution, kernel, request, finished)
+            if watch and not execution.ended.is_set():
+                self._journal.wrote(execution, await watch.written())
             await self._conclude(execution, kernel, finished)
+        finally:
+            finished.cancel()
+
+    async def _silently(self, code: str, kernel: LiveKernel) -> str:
+        """Run code of ours that nobody sees; why it failed, as a sentence, empty if it did not."""
+        if not code or kernel.death.done():
+            return ""
+        request = kernel.execute(code, allow_input=False, silent=True)
+        self._remember(request, None)
+        finished = asyncio.create_task(request.finished(), name="finished")
+        try:
+            await _first_of(SILENT_SECONDS, finished, kernel.death)
+            if not (finished.done() or kernel.death.done()):
+                await self._interrupt(kernel, finished)
+            if kernel.death.done():
+                return kernel.stop_reason or kernel.death.result().sentence
+            if finished.done():
+                return _complaint(finished.result())
+            await self._replace_kernel()
+            return IGNORED_INTERRUPT
         finally:
             finished.cancel()
 
     def on_message(self, message: Message) -> None:
         """A message on the kernel's iopub."""
+        if self._by_request.get(message.parent_id, message) is None:
+            return
         output = output_of(message.type, message.content, message.metadata, message.buffers)
         if output is not None:
             self._journal.output(output, self._by_request.get(message.parent_id))
@@ -84,7 +126,7 @@ class CodeRunner:
         finally:
             waiting.cancel()
 
-    def _remember(self, request: Request, execution: LiveExecution) -> None:
+    def _remember(self, request: Request, execution: LiveExecution | None) -> None:
         self._by_request[request.msg_id] = execution
         while len(self._by_request) > MAX_REMEMBERED:
             self._by_request.popitem(last=False)
@@ -107,11 +149,20 @@ class CodeRunner:
         await _first_of(BEGIN_SECONDS, request.began, finished, kernel.death)
         if finished.done() or kernel.death.done():
             return
+        await self._interrupt(kernel, finished)
+
+    async def _interrupt(self, kernel: LiveKernel, finished: asyncio.Task[dict[str, Any]]) -> None:
+        """Interrupt what runs, and wait a while for its end or its kernel's."""
         try:
             await kernel.interrupt()
         except (OSError, KernelBusy) as error:
             logger.warning("a kernel could not be interrupted: %s", error)
         await _first_of(INTERRUPT_GRACE_SECONDS, finished, kernel.death)
+
+    async def _replace_kernel(self) -> None:
+        self._journal.become(SessionState.RESTARTING, IGNORED_INTERRUPT)
+        await self._slot.end(IGNORED_INTERRUPT)
+        await self._slot.kernel()
 
     async def _conclude(
         self, execution: LiveExecution, kernel: LiveKernel, finished: asyncio.Task[dict[str, Any]]
@@ -124,9 +175,7 @@ class CodeRunner:
             self._finish(execution, ExecutionState.FAILED, kernel.death.result().sentence)
         else:
             self._finish(execution, ExecutionState.INTERRUPTED, IGNORED_INTERRUPT)
-            self._journal.become(SessionState.RESTARTING, IGNORED_INTERRUPT)
-            await self._slot.end(IGNORED_INTERRUPT)
-            await self._slot.kernel()
+            await self._replace_kernel()
 
     def _finish_code(self, execution: LiveExecution, reply: dict[str, Any]) -> None:
         if not execution.ended.is_set():
@@ -152,6 +201,14 @@ class CommandRunner:
         self._environment = environment
         self._journal = journal
         self._finish = finish
+        # What runs now; None between executions.
+        self._running: RunningCommand | None = None
+
+    def answer_input(self, text: str) -> None:
+        """Give what runs the line it waits for. Raises InputNotRequested."""
+        if self._running is None:
+            raise InputNotRequested
+        self._running.answer_input(text)
 
     async def run(self, execution: LiveExecution) -> None:
         """Run it to its end."""
@@ -162,7 +219,7 @@ class CommandRunner:
             sentence = f"The program could not be started: {error}."
             self._finish(execution, ExecutionState.FAILED, sentence)
             return
-        ended = command.ended
+        self._running, ended = command, command.ended
         try:
             await execution.first_of(ended)
             if not ended.done():
@@ -171,6 +228,7 @@ class CommandRunner:
         finally:
             command.kill()
             await asyncio.gather(ended, return_exceptions=True)
+            self._running = None
         if not execution.ended.is_set():
             execution.record.exit_code = code
         self._finish(execution, _state(execution, code), "")
@@ -180,13 +238,20 @@ class CommandRunner:
             data = {"name": name, "text": clean(text)}
             self._journal.output((EventType.STREAM, data), execution)
 
+        def on_input() -> None:
+            if not execution.ended.is_set():
+                self._journal.asked(execution, "", password=False)
+
+        variables = {**self._sandbox.variables, **execution.environment}
         starting = asyncio.create_task(
             RunningCommand.start(
                 execution.command,
-                sandbox=self._sandbox,
+                sandbox=replace(self._sandbox, variables=variables),
                 environment=self._environment,
                 stdin=execution.stdin,
                 on_output=on_output,
+                on_input=on_input if execution.allow_input else None,
+                directory=execution.directory,
             ),
             name="start a command",
         )
@@ -210,6 +275,15 @@ def _state(execution: LiveExecution, exit_code: int) -> ExecutionState:
     if execution.interrupted.is_set():
         return ExecutionState.INTERRUPTED
     return ExecutionState.FAILED if exit_code else ExecutionState.SUCCEEDED
+
+
+def _complaint(reply: dict[str, Any]) -> str:
+    """What a kernel says of silent code that failed; empty if it did not."""
+    if reply.get("status") == "ok":
+        return ""
+    parts = (str(clean(reply.get(name, ""))) for name in ("ename", "evalue"))
+    said = ": ".join(part for part in parts if part) or "it gave no reason"
+    return f"The kernel could not prepare the execution: {said}."
 
 
 async def _first_of(timeout_seconds: float, *futures: asyncio.Future[Any]) -> None:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 INSIDE_WORKSPACE = "/mnt/data"
@@ -64,6 +64,8 @@ class Sandbox:
     prepared: tuple[tuple[Path, str], ...] = ()
     # Where programs keep caches and settings if there are no walls; inside, it is _STATE.
     state: Path | None = None
+    # What its processes find in their environment beyond what they are started with.
+    variables: dict[str, str] = field(default_factory=dict)
     network: bool = False
     contained: bool = True
 
@@ -95,19 +97,27 @@ class Sandbox:
         }
 
     @contextmanager
-    def launch(self, argv: list[str]) -> Iterator[tuple[list[str], tuple[int, ...]]]:
+    def launch(
+        self, argv: list[str], *, directory: str | None = None
+    ) -> Iterator[tuple[list[str], tuple[int, ...]]]:
         """``argv`` to be started inside, and the descriptors it needs; they are closed afterwards.
+
+        ``directory`` is where it starts, as seen inside; None: in the workspace. There is no
+        other without walls.
 
         Start it with ``environment``: that passes through. What the walls are is in a
         descriptor, which bubblewrap closes, and not on the command line, where all could read it.
+        The ``variables`` are there too: bubblewrap itself, outside, must not obey an LD_PRELOAD.
         """
         if not self.contained:
-            yield argv, ()
+            assignments = [f"{name}={value}" for name, value in self.variables.items()]
+            yield (["env", *assignments, *argv] if assignments else argv), ()
             return
+        options = [*self._options(), "--chdir", directory or INSIDE_WORKSPACE]
         descriptor = os.memfd_create("walls")
         try:
             with os.fdopen(os.dup(descriptor), "wb") as file:
-                file.write(b"".join(os.fsencode(option) + b"\0" for option in self._options()))
+                file.write(b"".join(os.fsencode(option) + b"\0" for option in options))
             os.lseek(descriptor, 0, os.SEEK_SET)
             yield ["bwrap", "--args", str(descriptor), "--", *argv], (descriptor,)
         finally:
@@ -124,7 +134,8 @@ class Sandbox:
             *(part for file, inside in self.prepared for part in ("--ro-bind", str(file), inside)),
             *(*bind, INSIDE_WORKSPACE, *bind, INSIDE_HOME),
             *(["--bind", str(self.sockets), str(self.sockets)] if self.sockets else []),
-            *("--remount-ro", "/", "--chdir", INSIDE_WORKSPACE),
+            *(part for each in self.variables.items() for part in ("--setenv", *each)),
+            *("--remount-ro", "/"),
         ]
 
 

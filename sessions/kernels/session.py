@@ -20,12 +20,15 @@ from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord
 from sessions.kernels.runs import CodeRunner, CommandRunner
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.slot import KernelSlot
+from sessions.kernels.workspace import Workspace
 from sessions.states import EventType, ExecutionState, SessionState
 
 logger = logging.getLogger(__name__)
 
 RESTARTED = "The kernel was restarted."
 CLOSED = "The session was closed."
+POINTLESS = "It was not run, because what it needs has failed."
+NOT_RUN = 127  # the exit code of what is not run for that reason, as in a shell
 
 KernelFactory = Callable[[Callable[[Message], None], Callable[[Message], None]], LiveKernel]
 
@@ -58,7 +61,8 @@ class LiveSession:
             lambda: make_kernel(self._code.on_message, self._code.on_input),
             is_busy=lambda: self._queue.current is not None,
         )
-        self._code = CodeRunner(self._slot, self._journal, self._finish)
+        workspace = Workspace(sandbox.workspace, max_bytes=None)
+        self._code = CodeRunner(self._slot, self._journal, self._finish, workspace)
         self._commands = CommandRunner(sandbox, environment, self._journal, self._finish)
         self._worker: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -74,6 +78,7 @@ class LiveSession:
     async def close(self, state: SessionState = SessionState.CLOSED, reason: str = "") -> None:
         """End the kernel, what runs and what waits; ``state`` is how the session ended."""
         self._is_closed = True
+        self._sweep()
         sentence = reason or CLOSED
         self._cancel_queued(sentence)
         if self._worker:
@@ -88,6 +93,7 @@ class LiveSession:
     async def restart(self) -> None:
         """Replace the kernel. Raises KernelStartFailed, SessionNotFound once it is closed."""
         self._check_open()
+        self._sweep()
         self._cancel_queued(RESTARTED)
         self._journal.become(SessionState.RESTARTING)
         self.interrupt()
@@ -102,8 +108,8 @@ class LiveSession:
     @property
     def is_idle(self) -> bool:
         """Nothing runs and nothing waits, or everything waits for somebody's input."""
-        kernel = self._slot.running()
-        return self._queue.is_empty or (kernel is not None and kernel.awaits_input)
+        current = self._queue.current
+        return self._queue.is_empty or (current is not None and current.prompt is not None)
 
     # --- Executions ---------------------------------------------------------------------
 
@@ -115,6 +121,9 @@ class LiveSession:
         stdin: str = "",
         collect: bool = False,
         allow_input: bool = False,
+        before: str = "",
+        after: str = "",
+        watch_files: bool = False,
     ) -> tuple[UUID, LiveExecution | None]:
         """Queue an execution; it is written soon. ``collect`` keeps its events for the caller.
 
@@ -132,9 +141,24 @@ class LiveSession:
             stdin=stdin,
             collect=collect,
             allow_input=allow_input,
+            before=before,
+            after=after,
+            watch_files=watch_files,
         )
         self._journal.queued(execution, position=self._queue.add(execution))
         return record.id, execution
+
+    def submit_all(self, executions: list[LiveExecution]) -> None:
+        """Queue executions that follow each other, all or none; names that are taken they lose.
+
+        Raises QueueLimitReached, SessionNotFound once the session is closed.
+        """
+        self._check_open()
+        self._queue.check_room(len(executions))
+        for execution in executions:
+            if self._queue.is_taken(execution.record.client_id):
+                execution.record.client_id = ""
+            self._journal.queued(execution, position=self._queue.add(execution))
 
     def execution(self, execution_id: str) -> LiveExecution:
         """The unfinished execution of that id or client's name.
@@ -174,9 +198,13 @@ class LiveSession:
     def answer_input(self, text: str) -> None:
         """Answer the prompt of what runs. Raises InputNotRequested."""
         kernel, current = self._slot.running(), self._queue.current
-        if kernel is None or current is None:
+        if current is not None and current.command:
+            self._commands.answer_input(text)
+        elif current is not None and kernel is not None:
+            kernel.answer_input(text)
+        else:
             raise InputNotRequested
-        kernel.answer_input(text)
+        current.prompt = None
         self._journal.say(EventType.INPUT_ANSWERED, {}, current)
         self.touch()
 
@@ -186,6 +214,11 @@ class LiveSession:
         """Runs the queue. Started by ``open``, cancelled by ``close``; never ends by itself."""
         while True:
             execution = await self._queue.next()
+            if execution.is_pointless:
+                execution.record.exit_code = NOT_RUN
+                self._finish(execution, ExecutionState.CANCELLED, POINTLESS)
+                self._queue.current = None
+                continue
             runner = self._commands if execution.command else self._code
             try:
                 await runner.run(execution)
@@ -204,6 +237,12 @@ class LiveSession:
             self._queue.forget(execution)
             self._journal.finished(execution, state, reason)
             self._after_execution(self.record.id)
+
+    def _sweep(self) -> None:
+        """Tell whoever follows what runs and waits that its session goes, without delay."""
+        for execution in self._queue.unfinished:
+            execution.is_swept = True
+            execution.news.set()
 
     def _cancel_queued(self, reason: str) -> None:
         for execution in self._queue.take_all_out():

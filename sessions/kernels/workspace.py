@@ -22,7 +22,7 @@ import stat
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -73,6 +73,8 @@ class Entry:
     # In UTC; code may set any time, so one before 1970 or after 9999 is moved to that end.
     modified_at: datetime
     is_directory: bool
+    # Its type and permissions, as the system has them.
+    mode: int = field(default=0, compare=False)
 
 
 def workspace_path(data_dir: Path, session_id: UUID) -> Path:
@@ -520,6 +522,7 @@ def _entry(path: str, info: os.stat_result) -> Entry:
         size_bytes=info.st_size,
         modified_at=_EPOCH + timedelta(microseconds=microseconds),
         is_directory=stat.S_ISDIR(info.st_mode),
+        mode=info.st_mode,
     )
 
 
