@@ -14,9 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
@@ -56,6 +63,8 @@ class FileInfo:
     # By the name alone; text has "; charset=utf-8". Unknown ones and directories are
     # "application/octet-stream".
     content_type: str
+    # Its type and permissions, as the system has them.
+    mode: int = field(default=0, compare=False)
 
 
 class Readable(Protocol):
@@ -163,6 +172,32 @@ async def save_file(
     return _info(entry)
 
 
+async def save_files(
+    session_id: UUID,
+    sources: Sequence[tuple[str, Readable]],
+    *,
+    origin: str,
+    max_bytes: int | None = None,
+) -> list[FileInfo]:
+    """Write several files, (path, open binary file) each: all, or none if one is refused.
+
+    ``max_bytes`` is what each may have; None: ``settings.WORKBENCH_MAX_UPLOAD_BYTES``. Of two with
+    the same path the later one counts. Raises as ``save_file`` does, and WrongFileType if one
+    would have to be a directory of another.
+    """
+    limit = settings.WORKBENCH_MAX_UPLOAD_BYTES if max_bytes is None else max_bytes
+    workspace = workspace_of(session_id)
+    targets = {workspace.relative(path).as_posix(): source for path, source in sources}
+    for parent in (parent for path in targets for parent in _with_parents(path)[1:]):
+        if parent in targets:
+            raise WrongFileType(f"{parent} is both a file and a directory in this upload.")
+    uploads = [(workspace.upload(path, max_bytes=limit), targets[path]) for path in targets]
+    entries = await asyncio.shield(asyncio.to_thread(_write_all, uploads))
+    touched = [name for entry in entries for name in _with_parents(entry.path)]
+    await _record(session_id, touched, {entry.path: origin for entry in entries})
+    return [_info(entry) for entry in entries]
+
+
 async def delete_file(session_id: UUID, path: str, *, recursive: bool = False) -> None:
     """Delete a file, a link (not what it points to) or a directory.
 
@@ -237,6 +272,19 @@ async def _pieces(source: Readable | AsyncIterable[bytes]) -> AsyncGenerator[byt
         yield piece
 
 
+def _write_all(uploads: list[tuple[Upload, Readable]]) -> list[Entry]:
+    """Write every upload under a temporary name, and only then give each its own."""
+    try:
+        for upload, source in uploads:
+            upload.start()
+            while piece := source.read(PIECE_BYTES):
+                upload.write(piece)
+        return [upload.finish() for upload, _ in uploads]
+    finally:
+        for upload, _ in uploads:
+            upload.discard()
+
+
 def _read_at(file: BinaryIO, position: int, size: int) -> bytes:
     file.seek(position)
     return file.read(size)
@@ -289,6 +337,7 @@ def _info(entry: Entry) -> FileInfo:
         content_type=(
             "application/octet-stream" if entry.is_directory else content_type_of(path.name)
         ),
+        mode=entry.mode,
     )
 
 

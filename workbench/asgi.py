@@ -67,8 +67,11 @@ def _build() -> ProtocolTypeRouter:
     http = get_asgi_application()
     # Only now, with the apps loaded, can consumers be imported.
     from sessions.routing import websocket_urlpatterns
+    from workbench.dialects.backendai import stream
 
-    sockets = AuthMiddlewareStack(OwnerMiddleware(URLRouter(websocket_urlpatterns)))
+    # Ours last: they end with one for every address that nothing serves.
+    addresses = URLRouter([*stream.websocket_urlpatterns, *websocket_urlpatterns])
+    sockets = AuthMiddlewareStack(OwnerMiddleware(addresses))
     return ProtocolTypeRouter({"http": http, "websocket": SameOriginOnly(sockets)})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, JsonResponse
 from django.urls import path
 
 from sessions.engines import engine
@@ -25,11 +25,4 @@ async def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok", **health})
 
 
-async def root(request: HttpRequest) -> HttpResponse:
-    """A person at a browser goes to the workbench; a program learns that the server is there."""
-    if request.accepts("text/html") and "text/html" in request.headers.get("Accept", ""):
-        return HttpResponseRedirect("/workbench/")
-    return JsonResponse({"workbench": "/workbench/"})
-
-
-urlpatterns = [path("healthz", healthz), path("", root)]
+urlpatterns = [path("healthz", healthz)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadedfile import TemporaryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler, TemporaryFileUploadHandler
 from django.http import HttpRequest
-from django.http.multipartparser import MultiPartParserError
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
 
 from sessions.exceptions import InvalidValue
 
@@ -22,16 +22,17 @@ _BOUNDARY_LINE_BYTES = 128
 _TAIL_BYTES = 1024
 
 
-async def uploaded_files(request: HttpRequest) -> list[UploadedFile]:
+async def uploaded_files(request: HttpRequest, *, whole_names: bool = False) -> list[UploadedFile]:
     """The file parts of a POST in their order, each in a temporary file that ends with the request.
 
-    Names are Django's: the last component of what the client said, whatever its length.
+    Names are Django's: the last component of what the client said, whatever its length. With
+    ``whole_names`` they are what the client said, directories and all: untrusted paths.
     Raises InvalidValue for a body that is not multipart, is broken, or has no file part.
     """
     # DRF's request is a wrapper with a stream of its own.
     plain: HttpRequest = getattr(request, "_request", request)
     # Parsing copies the body: not on the event loop.
-    return await asyncio.to_thread(_parse, plain)
+    return await asyncio.to_thread(_parse, plain, whole_names=whole_names)
 
 
 def prepare_multipart(request: HttpRequest) -> None:
@@ -82,7 +83,14 @@ class _DiskUploadHandler(TemporaryFileUploadHandler):
             file.close()
 
 
-def _parse(request: HttpRequest) -> list[UploadedFile]:
+class _WholeNames(MultiPartParser):
+    """Django's parser, which leaves the names of files as they are."""
+
+    def sanitize_file_name(self, file_name: str) -> str:
+        return file_name
+
+
+def _parse(request: HttpRequest, *, whole_names: bool) -> list[UploadedFile]:
     prepare_multipart(request)
     boundary = _boundary(request)
     if request.content_type != "multipart/form-data" or boundary is None:
@@ -92,7 +100,13 @@ def _parse(request: HttpRequest) -> list[UploadedFile]:
     handler = _DiskUploadHandler(request)
     request.upload_handlers = [handler]
     try:
-        request.FILES  # noqa: B018  # parses the body
+        if whole_names:
+            stream, encoding = _seekable_stream(request), request.encoding or "utf-8"
+            parser = _WholeNames(request.META, cast(Any, stream), [handler], encoding)
+            # Where Django keeps them, so that they end with the request.
+            request._post, request._files = parser.parse()  # type: ignore[attr-defined]
+        else:
+            request.FILES  # noqa: B018  # parses the body
     except (MultiPartParserError, SuspiciousOperation) as error:
         handler.close()
         raise InvalidValue(f"The multipart body is not valid: {error}") from error

@@ -1,17 +1,43 @@
 """The table of contents of HTTP."""
 
+from typing import Any
+
 from django.contrib import admin
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import include, path
+
+from workbench.dialects.azure.sessions import SessionView
+from workbench.dialects.backendai.urls import create_session
 
 # Azure's clients are given the address of a pool as often as that of the server.
 POOL = (
     "subscriptions/<str:subscription>/resourceGroups/<str:resource_group>/sessionPools/<str:pool>/"
 )
 
+describe_session = SessionView.as_view()
+
+
+async def session(request: HttpRequest) -> HttpResponseBase:
+    """An address of two contracts: Azure describes and ends sessions, Backend.AI creates them.
+
+    Azure has no POST here, and refuses one that has its parameters.
+    """
+    is_azure = request.method != "POST" or request.GET.keys() & {"api-version", "identifier"}
+    view: Any = describe_session if is_azure else create_session
+    response: HttpResponseBase = await view(request)
+    return response
+
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("workbench.health")),
     path("", include("workbench.pages")),
+    # Before Azure's files/…, which would take files/upload/-/… for a file's name.
+    path("", include("workbench.dialects.sandbox")),
+    path("", include("workbench.dialects.rce")),
+    path("", include("workbench.dialects.backendai.urls")),
+    path("session", session),
     path("", include("workbench.dialects.azure.urls")),
     path(POOL, include("workbench.dialects.azure.urls")),
 ]

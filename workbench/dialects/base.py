@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from rest_framework.views import APIView
 from sessions.exceptions import InvalidValue
 from workbench.errors import Renderer, render_problem
 
+_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+
 
 class AsyncView(APIView):
     """DRF's view with asynchronous handlers, from start to end on the event loop.
@@ -26,6 +29,8 @@ class AsyncView(APIView):
     ``json_response``: Django renders DRF's own Response in a thread.
     """
 
+    # Django looks at the handlers to know, and would not see ``dispatch`` where there are none.
+    view_is_async = True
     # How this face words an error.
     render_error: Renderer = staticmethod(render_problem)
 
@@ -74,6 +79,11 @@ def json_response(
     return HttpResponse(body, content_type="application/json", status=status, headers=headers)
 
 
+def without_colours(text: str) -> str:
+    """``text`` without the ANSI codes of terminals."""
+    return _ANSI.sub("", text)
+
+
 def json_object(request: HttpRequest | Request) -> dict[str, Any]:
     """The JSON object in the body, whatever its label (``curl -d`` calls it a form).
 
@@ -81,7 +91,7 @@ def json_object(request: HttpRequest | Request) -> dict[str, Any]:
     """
     body = _body(request)
     if not body.strip():
-        raise InvalidValue("The request body is empty; a JSON object is needed.")
+        raise InvalidValue("The request body is empty; a JSON object is needed.", is_empty=True)
     try:
         data = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
     except RecursionError:

@@ -22,11 +22,11 @@ from sessions import operations
 from sessions.exceptions import FileNotFound, FileTooLarge, SessionNotFound, WrongFileType
 from sessions.operations import SessionInfo, SessionRef
 from workbench.dialects.azure import ORIGIN, shapes
-from workbench.dialects.azure.downloads import download_response
 from workbench.dialects.azure.errors import invalid
 from workbench.dialects.azure.paths import FileAddress, directory_path, file_address, file_path
 from workbench.dialects.azure.views import DEFAULT_IDENTIFIER, AzureView
 from workbench.dialects.base import json_response
+from workbench.dialects.downloads import download_response
 from workbench.errors import Refused
 from workbench.uploads import uploaded_files
 
@@ -152,7 +152,9 @@ class FileView(FileViewBase):
         path = self._path(request, address)
         if address.is_content:
             download = await self.with_file(request, lambda key: files.open_file(key, path))
-            return download_response(request, download, is_pool=self.is_pool)
+            # The cloud says nothing of what a file is; the container goes by its name.
+            content_type = "application/octet-stream" if self.is_pool else None
+            return download_response(request, download, content_type=content_type)
         info = await self.with_file(request, lambda key: files.stat_file(key, path))
         if self.version.is_old:
             return json_response(shapes.old_stat(info))

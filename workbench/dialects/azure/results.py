@@ -10,6 +10,7 @@ from sessions.operations import ExecutionInfo
 from sessions.outcomes import Outcome, fold
 from sessions.states import EventType, ExecutionState
 from workbench.dialects.azure.values import Value, image_of, jupyter_value_of, value_of
+from workbench.dialects.base import without_colours
 
 TIMED_OUT = "Request timed out waiting for code execution to complete"
 KERNEL_RESTARTED = "Kernel restarted"
@@ -29,7 +30,6 @@ _ERROR_CODES = {  # hresult
     ABORTED: -2147205113,
 }
 _ERROR_WITH_NAME = -2147205116
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _FILE_OF_SYNTAX_ERROR = re.compile(r"\([^()]*, (line [0-9]+)\)$")
 
 
@@ -175,7 +175,7 @@ def _stderr(execution: ExecutionInfo, outcome: Outcome, failure: str) -> str:
     parts = [f"{text}\n" for text in (failure, execution.reason if failure else "") if text]
     parts.append(outcome.stderr)
     if outcome.error is not None:
-        parts += [_ANSI.sub("", "\n".join(outcome.error["traceback"])), "\n"]
+        parts += [without_colours("\n".join(outcome.error["traceback"])), "\n"]
     return "".join(parts)
 
 

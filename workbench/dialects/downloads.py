@@ -15,13 +15,23 @@ from files.operations import Download
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
 
-def download_response(request: Request, download: Download, *, is_pool: bool) -> HttpResponseBase:
-    """The file, or the one range of it that was asked for; closes the download in any case."""
+def download_response(
+    request: Request,
+    download: Download,
+    *,
+    content_type: str | None = None,
+    disposition: str | None = None,
+) -> HttpResponseBase:
+    """The file, or the one range of it that was asked for; closes the download in any case.
+
+    ``content_type`` None: by the file's name. ``disposition`` is the contract's own spelling of
+    Content-Disposition; None: Django's.
+    """
     info = download.info
-    # The cloud says nothing of what a file is; the container goes by its name.
+    usual = content_disposition_header(True, info.name) or "attachment"  # noqa: FBT003
     headers = {
-        "Content-Type": "application/octet-stream" if is_pool else info.content_type,
-        "Content-Disposition": content_disposition_header(True, info.name) or "attachment",  # noqa: FBT003
+        "Content-Type": content_type or info.content_type,
+        "Content-Disposition": disposition or usual,
         "Accept-Ranges": "bytes",
         "Last-Modified": http_date(info.modified_at.timestamp()),
         "X-Content-Type-Options": "nosniff",
