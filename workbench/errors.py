@@ -21,6 +21,7 @@ from django.core.exceptions import (
 )
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
+from django.urls import Resolver404, resolve
 from rest_framework.exceptions import APIException
 
 from sessions import exceptions
@@ -150,7 +151,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, status: HTTPStatus, code: str, message: str) -> HttpResponse:
     if "text/html" not in request.headers.get("Accept", ""):
-        return render_problem(Problem(status=status, code=code, message=message))
+        return _renderer_at(request)(Problem(status=status, code=code, message=message))
     title = html.escape(f"{status.value} {status.phrase}")
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
@@ -158,3 +159,12 @@ def _page(request: HttpRequest, status: HTTPStatus, code: str, message: str) -> 
         '<p><a href="/workbench/">To the workbench</a></p></html>'
     )
     return HttpResponse(page, status=status)
+
+
+def _renderer_at(request: HttpRequest) -> Renderer:
+    """How the face at this address words errors, which it had no chance to do itself."""
+    try:
+        view = resolve(request.path_info).func
+    except Resolver404:
+        return render_problem
+    return getattr(getattr(view, "view_class", None), "render_error", render_problem)

@@ -172,6 +172,17 @@ class Request(WebRequest):  # type: ignore[misc]  # daphne is untyped
         self.gate.stopProducing()
         super().finish()
 
+    def handle_exception(self, exception: Exception) -> None:
+        """Cut off an answer that has begun: it can neither be finished nor be replaced.
+
+        Daphne would begin a second one, and fail at that in the loop that looks after all
+        applications, which would then look after none any more.
+        """
+        if self._response_started:
+            self.channel.transport.abortConnection()
+        else:
+            super().handle_exception(exception)
+
     def connectionLost(self, reason: Any) -> None:
         self.gate.stopProducing()
         if self._cut_off is not None and self._cut_off.active():

@@ -20,6 +20,7 @@ _BOUNDARY_LINE = re.compile(rb"--([\w'()+,./:=? -]{0,69}[\w'()+,./:=?-])\r?\n", 
 _BOUNDARY_LINE_BYTES = 128
 # How far from the end the closing boundary may stand: boundary, line ends, a short epilogue.
 _TAIL_BYTES = 1024
+_PIECE_BYTES = 64 * 1024
 
 
 async def uploaded_files(request: HttpRequest, *, whole_names: bool = False) -> list[UploadedFile]:
@@ -104,7 +105,12 @@ def _parse(request: HttpRequest, *, whole_names: bool) -> list[UploadedFile]:
             stream, encoding = _seekable_stream(request), request.encoding or "utf-8"
             parser = _WholeNames(request.META, cast(Any, stream), [handler], encoding)
             # Where Django keeps them, so that they end with the request.
-            request._post, request._files = parser.parse()  # type: ignore[attr-defined]
+            fields, _ = parsed = parser.parse()
+            request._post, request._files = parsed  # type: ignore[attr-defined]
+            # Django passes over a part whose header it cannot read, such as a name in Latin-1.
+            read = len(handler.files) + sum(len(values) for _, values in fields.lists())
+            if _count_parts(_seekable_stream(request), boundary) > read:
+                raise MultiPartParserError("A part has no name, or one that is not UTF-8.")
         else:
             request.FILES  # noqa: B018  # parses the body
     except (MultiPartParserError, SuspiciousOperation) as error:
@@ -113,6 +119,17 @@ def _parse(request: HttpRequest, *, whole_names: bool) -> list[UploadedFile]:
     if not handler.files:
         raise InvalidValue("The multipart body has no file part with a usable file name.")
     return handler.files
+
+
+def _count_parts(stream: BinaryIO, boundary: str) -> int:
+    """How many parts a complete body has, also those that Django passes over."""
+    delimiter = f"--{boundary}".encode("ascii", "replace")
+    delimiters, rest = 0, b""
+    while piece := stream.read(_PIECE_BYTES):
+        piece = rest + piece
+        delimiters += piece.count(delimiter)
+        rest = piece[-(len(delimiter) - 1) :]
+    return delimiters - 1  # the last one closes the body
 
 
 def _seekable_stream(request: HttpRequest) -> BinaryIO:

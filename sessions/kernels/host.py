@@ -180,7 +180,7 @@ class Host:
         if name == session.record.identifier:
             return
         key = (owner_id, name)
-        if key in self._by_name or key in self._opening:
+        if key in self._opening or self._is_anothers(name, session):
             raise Conflict(f"A session named {name!r} exists already.")
         # Whoever wants to open the name meanwhile waits, and finds this session.
         renaming = asyncio.create_task(self._rename(session, name), name="rename")
@@ -353,6 +353,13 @@ class Host:
         except SessionNotFound:
             live = None
         return self._runs.find(owner_id, identifier, run_id, live=live)
+
+    def _is_anothers(self, name: str, session: LiveSession) -> bool:
+        """Whether another live session of the owner has this name or this id: one namespace."""
+        try:
+            return self._find(session.record.owner_id, name) is not session
+        except SessionNotFound:
+            return False
 
     async def _rename(self, session: LiveSession, name: str) -> LiveSession:
         record = session.record

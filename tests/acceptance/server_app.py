@@ -19,7 +19,13 @@ progress: dict[str, Any] = {"sent": 0, "ended": 0, "disconnects": 0}
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    handlers = {"/upload": upload, "/flood": flood, "/progress": report, "/wait": wait}
+    handlers = {
+        "/upload": upload,
+        "/flood": flood,
+        "/progress": report,
+        "/wait": wait,
+        "/break": fail_midway,
+    }
     if scope["type"] == "websocket":
         await receive()
         await send({"type": "websocket.accept"})
@@ -52,6 +58,12 @@ async def flood(receive: Any, send: Any) -> None:
         progress["sent"] += len(CHUNK)
     await send({"type": "http.response.body", "body": b""})
     progress["ended"] += 1
+
+
+async def fail_midway(receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"half", "more_body": True})
+    raise RuntimeError("the other half is missing")
 
 
 async def wait(receive: Any, send: Any) -> None:

@@ -239,6 +239,19 @@ def test_an_application_is_not_left_waiting_for_a_client_that_left(
     eventually(lambda: server.progress()["ended"] == 1)
 
 
+def test_an_answer_that_fails_midway_is_cut_off(server: Running) -> None:
+    for _ in range(2):  # the second time as well: whoever ends applications still lives
+        client = server.socket()
+        client.sendall(b"GET /break HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with pytest.raises(ConnectionResetError):
+            read_to_end(client)
+        client.close()
+    code, complaints = stop(server.process)
+
+    assert code == 0
+    assert complaints.count("Exception inside application") == 2
+
+
 def test_a_too_large_body_is_refused_by_its_header(server: Running) -> None:
     client = server.socket()
     client.sendall(

@@ -476,10 +476,11 @@ async def test_a_renamed_session_is_found_under_its_new_name_only(host):
 
 async def test_a_taken_name_is_not_given_again(host):
     await host.open_session(**NAMED, origin="test")
-    await host.open_session(owner_id=None, identifier="t", origin="test")
+    other = await host.open_session(owner_id=None, identifier="t", origin="test")
 
-    with pytest.raises(Conflict):
-        await host.rename_session(**NAMED, name="t")
+    for taken in ("t", other["id"]):
+        with pytest.raises(Conflict):
+            await host.rename_session(**NAMED, name=taken)
     with pytest.raises(InvalidValue):
         await host.rename_session(**NAMED, name="a b")
     assert (await host.find_session(**NAMED))["identifier"] == "s"

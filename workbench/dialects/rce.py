@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -23,6 +25,9 @@ from workbench.errors import Refused, Renderer
 ORIGIN = "rce"
 # The contract has no limit; without one, a client that gave up would leave a loop running.
 TIMEOUT_SECONDS = 3600.0
+# What kernels, and our own code in them, find by these names. A local variable would take their
+# place, and deleting it would leave nothing: the session would never work again.
+_KERNEL_NAMES = frozenset({"globals", "_ih", "_oh"})
 
 
 # --- Bodies ------------------------------------------------------------------------------------
@@ -47,7 +52,8 @@ def silent_code_of(body: dict[str, Any]) -> tuple[str, str]:
     if flaws:
         raise invalid(flaws)
     local = {
-        name: _value(name, value) for name, value in variables_of(body, "local_variables").items()
+        _free(name): _value(name, value)
+        for name, value in variables_of(body, "local_variables").items()
     }
     before = [
         _made("environment_variables", python_code.set_environment, environment),
@@ -62,6 +68,16 @@ def _made(field: str, make: Any, variables: dict[str, Any]) -> str:
         return str(make(variables))
     except InvalidValue as error:
         raise invalid([flaw("value_error", error.message, field)]) from None
+
+
+def _free(name: str) -> str:
+    """The name of a local variable. Raises Refused for one that the kernel needs."""
+    # As Python reads it: other spellings of a letter name the same variable.
+    normal = unicodedata.normalize("NFKC", name)
+    if normal in _KERNEL_NAMES or (normal.startswith("__") and normal.endswith("__")):
+        message = "The kernel itself uses a variable of this name"
+        raise invalid([flaw("value_error", message, "local_variables", name)])
+    return name
 
 
 def _value(name: str, value: Any) -> python_code.Value:
@@ -197,19 +213,25 @@ class PingView(RceView):
         ids = body_of(request).get("session_ids")
         if not isinstance(ids, list) or not all(isinstance(each, str) for each in ids):
             raise invalid([flaw("list_type", "Input should be a list of strings", "session_ids")])
-        return json_response({"session_infos": [info async for info in self._found(request, ids)]})
+        found = await self._found(request, ids)
+        infos = [{"session_id": each} for each in ids if each in found]
+        return json_response({"session_infos": infos})
 
-    async def _found(self, request: Request, ids: list[str]) -> Any:
-        for session_id in ids:
-            try:
+    async def _found(self, request: Request, ids: list[str]) -> set[str]:
+        """Those of the ids that are sessions, each looked up once, and only if it may exist."""
+        live = await operations.list_sessions(await owner_of(request._request))
+        names = {each.identifier for each in live} | {str(each.id) for each in live}
+        found = set()
+        # There can be millions of ids in a body, and hardly any of them a session's.
+        for session_id in {each for each in ids if each in names or each.lower() in names}:
+            with suppress(SessionNotFound):
                 await operations.find_session(await self.session_ref(request, session_id))
-            except SessionNotFound:
-                continue
-            yield {"session_id": session_id}
+                found.add(session_id)
+        return found
 
 
 class NothingView(RceView):
-    """Every other address below /rce/."""
+    """Every other address below /rce/ and /sessions/."""
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse."""
@@ -228,8 +250,10 @@ _operations: list[URLPattern] = [
     re_path(r"^sessions/execute/?\Z", ExecuteView.as_view()),
     re_path(r"^sessions/close/?\Z", CloseView.as_view()),
     re_path(r"^sessions/ping/?\Z", PingView.as_view()),
+    re_path(r"^sessions(/|\Z)", NothingView.as_view()),
 ]
 urlpatterns: list[URLPattern | URLResolver] = [
     *_operations,
+    path("rce", NothingView.as_view()),
     path("rce/", include([*_operations, re_path(r"", NothingView.as_view())])),
 ]

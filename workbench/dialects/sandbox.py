@@ -158,8 +158,11 @@ class SandboxView(AsyncView):
     render_error: Renderer = staticmethod(render_error)
 
     async def session_ref(self, request: Request) -> SessionRef:
-        """The session that the address means."""
+        """The session that the address means. Raises Refused."""
         identifier = self.kwargs.get("identifier", DEFAULT_IDENTIFIER)
+        if identifier in (".", ".."):
+            # Browsers and most clients take these for directions: nobody would find it again.
+            raise _invalid("A session cannot be named '.' or '..'.")
         return SessionRef(owner_id=await owner_of(request._request), identifier=identifier)
 
 
@@ -238,7 +241,16 @@ class DownloadView(SandboxView):
             raise FileNotFound from None
         download = await files.open_file(session.id, target)
         disposition = f"attachment; filename*=UTF-8''{quote(download.info.name, safe='')}"
-        return download_response(request, download, disposition=disposition)
+        response = download_response(request, download, disposition=disposition)
+        if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return _out_of_range(response.headers["Content-Range"])
+        return response
+
+
+def _out_of_range(content_range: str) -> HttpResponse:
+    message = "The file has nothing in the range that was asked for."
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+    return json_response({"error": message}, status, {"Content-Range": content_range})
 
 
 class NothingView(SandboxView):

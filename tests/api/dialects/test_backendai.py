@@ -22,10 +22,10 @@ from sessions import operations
 from sessions.models import Execution, Session
 from sessions.operations import SessionRef
 from workbench.access import OwnerMiddleware
-from workbench.dialects.backendai.stream import websocket_urlpatterns
+from workbench.dialects.backendai import stream
 
 PROBLEMS = "https://api.backend.ai/probs/"
-SOCKETS = OwnerMiddleware(URLRouter(websocket_urlpatterns))
+SOCKETS = OwnerMiddleware(URLRouter(stream.websocket_urlpatterns))
 
 kernel = pytest.mark.kernel
 
@@ -273,15 +273,17 @@ async def test_destroying_ends_a_session(api) -> None:
 @kernel
 async def test_renaming_and_matching(api) -> None:
     session = await create(api)
-    await create(api, "other-01")
+    other = await create(api, "other-01")
     renamed = await send(api, "POST", "/session/mysess-01/rename?name=newname")
     taken = await send(api, "POST", "/session/newname/rename?name=other-01")
+    anothers_id = await send(api, "POST", f"/session/newname/rename?name={other['sessionId']}")
     bad = await send(api, "POST", "/session/newname/rename?name=x")
     nameless = await send(api, "POST", "/session/newname/rename")
     matches = (await api.get("/session/_/match?id=newn")).json()["matches"]
 
     assert (renamed.status_code, renamed.content) == (204, b"")
     assert_problem(taken, 400, "session-already-exists")
+    assert_problem(anothers_id, 400, "session-already-exists")
     assert_problem(bad, 400, "invalid-api-params")
     assert_problem(nameless, 400, "invalid-api-params")
     assert_problem(await api.get("/session/mysess-01"), 404, "session-not-found")
@@ -479,6 +481,10 @@ async def test_a_run_that_is_over_or_never_was_is_refused(api, mode) -> None:
         {"mode": "batch", "options": "{batch-execution-query-object}"},
         {"mode": "batch", "options": {"exec": 1}},
         {"mode": "batch", "options": {"exec": "a\0b"}},
+        {"mode": "batch", "options": {"exec": "x" * 128 * 1024}},
+        {"mode": "batch", "options": json.dumps({"exec": "\ud800"})},
+        {"mode": "query", "code": "a\0b"},
+        {"mode": "query", "code": "1", "runId": "a\nb"},
         [],
         None,
     ],
@@ -592,6 +598,28 @@ async def test_a_refused_name_refuses_the_whole_upload(api, name) -> None:
     else:
         assert_problem(response, 400, "invalid-api-params")
         assert set(found) == {"dir", "file"}
+
+
+@kernel
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'form-data; name="src"; filename="\xe9.txt"',  # Latin-1
+        b'form-data; filename="nameless.txt"',
+    ],
+)
+async def test_an_upload_is_whole_or_nothing_also_if_a_part_cannot_be_read(api, header) -> None:
+    await create(api)
+    good = b'--b\r\nContent-Disposition: form-data; name="src"; filename="good.txt"\r\n\r\nx\r\n'
+    bad = b"--b\r\nContent-Disposition: " + header + b"\r\n\r\ny\r\n"
+    response = await api.post(
+        "/session/mysess-01/upload",
+        good + bad + b"--b--\r\n",
+        content_type="multipart/form-data; boundary=b",
+    )
+
+    assert_problem(response, 400, "invalid-api-params")
+    assert await listed(api) == {}
 
 
 @kernel
@@ -727,7 +755,17 @@ async def test_no_session_no_answer_but_404(api, root, method, address) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["/session/a/nonsense", "/session/mysess-01/", "/kernel/", "/backendai/x", "/session/a/files/"],
+    [
+        "/session/a/nonsense",
+        "/session/mysess-01/",
+        "/kernel/",
+        "/backendai/x",
+        "/session/a/files/",
+        "/stream/session/mysess-01/execute",
+        "/stream/kernel/mysess-01/pty",
+        "/events/background-task",
+        "/manager/announcement",
+    ],
 )
 async def test_other_addresses_are_404_in_our_words(api, address) -> None:
     assert_problem(await api.get(address), 404, "generic-not-found")
@@ -844,6 +882,39 @@ async def test_a_first_frame_that_is_wrong_is_refused(api, text) -> None:
     assert frame["status"] == "error"
     assert frame["msg"].startswith("Invalid API parameters: ")
     assert closing["type"] == "websocket.close"
+
+
+@kernel
+@pytest.mark.parametrize(
+    ("first", "field"),
+    [
+        ({"mode": "batch", "options": {"exec": 5}}, "options.exec"),
+        ({"mode": "batch", "options": {"build": "a\0b"}}, "options.build"),
+        ({"mode": "query", "code": "\ud800"}, "code"),
+    ],
+)
+async def test_a_refused_stream_says_what_is_wrong(api, first, field) -> None:
+    await create(api)
+    async with streaming("mysess-01") as socket:
+        await socket.send_json_to(first)
+        frame = await socket.receive_json_from(timeout=20)
+
+    assert frame["status"] == "error"
+    assert frame["msg"].startswith("Invalid API parameters: ")
+    assert field in frame["msg"]
+
+
+@kernel
+async def test_a_stream_drops_no_answer_silently(api, monkeypatch) -> None:
+    monkeypatch.setattr(stream, "MAX_ANSWERS_AHEAD", 2)
+    await create(api)
+    async with streaming("mysess-01") as socket:
+        await socket.send_json_to(query("import time; time.sleep(60)"))
+        for text in ("a", "b", "c"):
+            await socket.send_to(text_data=text)
+        frames = await frames_until(socket, "error")
+
+    assert "2 answers" in frames[-1]["msg"]
 
 
 @kernel

@@ -217,6 +217,27 @@ async def test_ping(api) -> None:
 
 
 @kernel
+async def test_ping_of_very_many(api, monkeypatch) -> None:
+    """Each session is looked up once, however often it is named and whatever else is."""
+    session_id = await create(api)
+    row_id = str((await Session.objects.aget()).id).upper()
+    looked_up = []
+    find = operations.find_session
+
+    async def counted(ref: SessionRef) -> operations.SessionInfo:
+        looked_up.append(ref.identifier)
+        return await find(ref)
+
+    monkeypatch.setattr(operations, "find_session", counted)
+    ids = [session_id, *map(str, range(1_000)), row_id, session_id]
+    response = await post(api, "/sessions/ping", {"session_ids": ids})
+
+    named = [info["session_id"] for info in response.json()["session_infos"]]
+    assert named == [session_id, row_id, session_id]
+    assert sorted(looked_up) == sorted([session_id, row_id])
+
+
+@kernel
 async def test_sessions_of_other_doors(api) -> None:
     """One session, many doors: names, files and state are shared."""
     session_id = await create(api)
@@ -359,6 +380,17 @@ async def test_bad_local_variable(api, value: Any) -> None:
     assert item["loc"] == ["body", "local_variables", "v"]
 
 
+@pytest.mark.parametrize(
+    "name", ["globals", "\uff47lobals", "_oh", "__builtins__", "__import__", "__name__"]
+)
+async def test_local_variables_the_kernel_needs(api, name: str) -> None:
+    """Setting and then deleting one of these would leave a session that works no more."""
+    body = {"session_id": "x", "code": "1", "local_variables": {name: 1}}
+    (item,) = checked(await post(api, "/sessions/execute", body), 422, "invalid")["detail"]
+
+    assert (item["type"], item["loc"]) == ("value_error", ["body", "local_variables", name])
+
+
 @pytest.mark.parametrize("ids", [None, "x", [1], {}])
 async def test_bad_ping(api, ids: Any) -> None:
     """So are lists."""
@@ -387,7 +419,21 @@ async def test_wrong_method(api, prefix: str, method: str, name: str) -> None:
     assert (response.status_code, response.json()) == (405, {"detail": "Method Not Allowed"})
 
 
-@pytest.mark.parametrize("path", ["/rce/", "/rce/sessions", "/rce/sessions/x/execute"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/rce",
+        "/rce/",
+        "/rce/sessions",
+        "/rce/sessions/x/execute",
+        "/rce//sessions/list",
+        "/sessions",
+        "/sessions/",
+        "/sessions/x",
+        "/sessions/execute/x",
+        "/sessions/execute//",
+    ],
+)
 async def test_unknown_address(api, path: str) -> None:
     """404 in FastAPI's words, whatever the method."""
     for response in (await api.get(path), await api.post(path)):
@@ -412,6 +458,15 @@ async def test_too_large_body(api, settings) -> None:
 
     assert response.status_code == 413
     assert isinstance(response.json()["detail"], str)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_foreign_host(prefix: str) -> None:
+    """Refused before any view, and still in FastAPI's words."""
+    response = await AsyncClient().get(f"{prefix}/sessions/list", headers={"Host": "evil.example"})
+
+    assert response.status_code == 400
+    assert "Host header" in response.json()["detail"]
 
 
 async def test_no_host() -> None:

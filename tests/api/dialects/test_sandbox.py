@@ -309,6 +309,17 @@ async def test_too_large_upload(api, settings) -> None:
 
 
 @kernel
+@pytest.mark.parametrize("wanted", ["bytes=5-", "bytes=-0"])
+async def test_out_of_range(api, wanted: str) -> None:
+    """416 in the contract's shape, with the file's size."""
+    await upload(api, "a.txt")
+    response = await api.get("/files/download/-/a.txt", headers={"Range": wanted})
+
+    refused(response, 416)
+    assert response.headers["Content-Range"] == "bytes */5"
+
+
+@kernel
 async def test_missing_file(api) -> None:
     """404, without opening a session."""
     response = await download(api, "no.txt")
@@ -423,6 +434,18 @@ async def test_bad_identifier(api, identifier: str) -> None:
     refused(await download(api, "a", prefix), 404)
 
 
+@pytest.mark.parametrize("identifier", [".", "..", "%2e%2e"])
+async def test_identifier_that_is_a_direction(api, identifier: str) -> None:
+    """400 everywhere: clients resolve such addresses, and would not find the session again."""
+    prefix = f"/sandbox/{identifier}"
+
+    refused(await post(api, f"{prefix}/execute", {"code": "1"}), 400)
+    refused(await upload(api, "a", prefix=prefix), 400)
+    refused(await download(api, "a", prefix), 400)
+    refused(await api.get(f"{prefix}/"), 400)
+    assert not await Session.objects.aexists()
+
+
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_wrong_method(api, prefix: str) -> None:
     """405 in the contract's shape."""
@@ -465,6 +488,16 @@ async def test_code_of_a_closed_session(api) -> None:
     await operations.close_session(ref)
 
     refused(await running, 500, "The session was closed.")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_foreign_host(prefix: str) -> None:
+    """Refused before any view, and still in the contract's shape; people see a page."""
+    evil = {"Host": "evil.example"}
+
+    refused(await AsyncClient().get(f"{prefix}/", headers=evil), 400, "Host header")
+    page = await AsyncClient().get(f"{prefix}/", headers=evil | {"Accept": "text/html"})
+    assert page.headers["Content-Type"].startswith("text/html")
 
 
 async def test_no_host() -> None:

@@ -13,6 +13,8 @@ from workbench.dialects.backendai.errors import invalid
 _MODES = ("query", "batch", "complete", "continue", "input")
 _STEPS = ("clean", "build", "exec")
 _MAX_RUN_ID_LENGTH = 200
+# A command line is one argument of a shell, and Linux passes no longer one on.
+_MAX_COMMAND_BYTES = 128 * 1024 - 1
 # Programs that write to pipes hold their output back; Python is told not to. The rest is what
 # Backend.AI's own runner gives to commands.
 ENVIRONMENT = {"PYTHONUNBUFFERED": "1", "TERM": "xterm", "SHELL": "/bin/bash"}
@@ -41,8 +43,11 @@ class Query:
         value = self.options.get(name)
         if value is not None and not isinstance(value, str):
             raise invalid("Input validation error", **{f"options.{name}": "value is not a string"})
-        if value and "\0" in value:
-            raise invalid("Input validation error", **{f"options.{name}": "has a NUL character"})
+        if value is not None:
+            _check_text(value, f"options.{name}")
+            if len(value.encode()) > _MAX_COMMAND_BYTES:
+                rule = f"must have at most {_MAX_COMMAND_BYTES} bytes"
+                raise invalid("Input validation error", **{f"options.{name}": rule})
         return value
 
 
@@ -62,14 +67,27 @@ def parse_query(body: dict[str, Any], modes: tuple[str, ...] = _MODES) -> Query:
     code = body.get("code")
     if code is not None and not isinstance(code, str):
         raise invalid("Input validation error", code="value is not a string")
+    if mode == "query":
+        _check_text(code or "", "code")
     return Query(mode=mode, code=code or "", run_id=run_id, options=_options(body.get("options")))
+
+
+def _check_text(value: str, name: str) -> None:
+    """Refuse what no program can be given. JSON inside of text or frames may hold it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        rule = "has half of a surrogate pair"
+        raise invalid("Input validation error", **{name: rule}) from None
+    if "\0" in value:
+        raise invalid("Input validation error", **{name: "has a NUL character"})
 
 
 def _run_id(value: Any) -> str:
     if value is None:
         return ""
-    if not isinstance(value, str) or len(value) > _MAX_RUN_ID_LENGTH or "\0" in value:
-        rule = f"must be text of at most {_MAX_RUN_ID_LENGTH} characters"
+    if not isinstance(value, str) or len(value) > _MAX_RUN_ID_LENGTH or not value.isprintable():
+        rule = f"must be text of at most {_MAX_RUN_ID_LENGTH} printable characters"
         raise invalid("Input validation error", runId=rule)
     return value
 

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 # From one frame to the next, whether there is something to tell or not.
 WAIT_SECONDS = 0.2
-# Answers a client may send ahead of the prompts.
+# Answers a client may send ahead of the prompts; with more, its run is given up.
 MAX_ANSWERS_AHEAD = 100
 # The later steps first: none may begin because the one before it ended.
 _STEPS = ("exec", "build", "clean", "query")
@@ -48,7 +48,7 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def connect(self) -> None:
         """Accept, if there is such a session; else the handshake is answered with 403."""
-        self._answers: deque[str] = deque(maxlen=MAX_ANSWERS_AHEAD)
+        self._answers: deque[str] = deque()
         name = self.scope["url_route"]["kwargs"]["name"]
         ref = SessionRef(owner_id=self.scope["owner_id"], identifier=name)
         try:
@@ -61,13 +61,12 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """Begin the run with the first frame; keep the others for its prompts."""
         if self._task is not None:
-            if text_data is not None:
-                self._answers.append(text_data)
+            await self._keep_answer(self._task, text_data)
             return
         try:
             query = _query_of(text_data)
-        except (Refused, WorkbenchError) as error:
-            await self._say_error(f"Invalid API parameters: {error.message}")
+        except Refused as error:
+            await self._say_error(_sentence(error))
         else:
             # A task of its own, ended by ``disconnect``: the frames behind this one must get in.
             self._task = asyncio.create_task(self._run(query), name="backendai stream")
@@ -83,12 +82,23 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
                 with suppress(WorkbenchError):
                     await operations.cancel(ref_of(self.session), f"{self.run_id}/{step}")
 
+    async def _keep_answer(self, task: asyncio.Task[None], text: str | None) -> None:
+        if text is None or len(self._answers) > MAX_ANSWERS_AHEAD:
+            return
+        self._answers.append(text)
+        if len(self._answers) > MAX_ANSWERS_AHEAD:
+            # Without one of them, the later prompts would get each other's answers.
+            task.cancel()
+            await self._say_error(f"More than {MAX_ANSWERS_AHEAD} answers wait for a prompt.")
+
     async def _run(self, query: Query) -> None:
         try:
             await self._follow(query)
         except Unavailable as error:
             await self._say_error(error.message, status="server-restarting")
-        except (Refused, WorkbenchError) as error:
+        except Refused as error:
+            await self._say_error(_sentence(error))
+        except WorkbenchError as error:
             await self._say_error(error.message)
         except Exception:
             logger.exception("A Backend.AI stream failed")
@@ -130,6 +140,13 @@ def _query_of(text: str | None) -> Query:
         raise invalid("the first frame must be a JSON object.")
     query = parse_query(body, ("query", "batch"))
     return Query(mode=query.mode, code=query.code, run_id="", options=query.options)
+
+
+def _sentence(refusal: Refused) -> str:
+    """What is wrong, and with which fields: a frame has no place of its own for them."""
+    fields = ", ".join(f"{name} {rule}" for name, rule in refusal.data.items())
+    message = f"{refusal.message} ({fields})" if fields else refusal.message
+    return f"Invalid API parameters: {message}"
 
 
 _consumer: Any = StreamConsumer.as_asgi()

@@ -33,6 +33,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *_operations,
     # At the root, "session" is shared with Azure: workbench/urls.py.
     path("kernel", create_session),
+    # Whatever else a client of ours asks for there; the sockets are not Django's.
+    re_path(r"^(?:events|manager|stream)/", NowhereView.as_view()),
     path("backendai", VersionView.as_view()),
     path(
         "backendai/",
