@@ -18,13 +18,13 @@ from urllib.parse import parse_qs
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.utils import timezone
 
-from sessions import frames, operations
+from sessions import frames, operations, questions
 from sessions.engines import engine
 from sessions.exceptions import HostUnavailable, InvalidValue, LimitReached, WorkbenchError
 from sessions.frames import Frame
 from sessions.models import Session
 from sessions.operations import SessionRef
-from sessions.overview import describe, list_overview
+from sessions.overview import describe, list_overview, with_memory
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ ROWS_PER_READ = 100
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 0.25, 8.0
 # Seconds between two frames with the list of sessions.
 LIST_INTERVAL_SECONDS = 0.25
+# Seconds between two looks at the memory of the sessions in the list.
+MEMORY_INTERVAL_SECONDS = 2.0
 # Frames of one client that may be in work at once.
 MAX_FRAMES_IN_WORK = 64
 
@@ -82,9 +84,10 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             frame = frames.parse(text_data, self.frames)
             if self._in_work >= MAX_FRAMES_IN_WORK:
-                raise LimitReached("Too many requests at once.", in_reply_to=frame.type)
+                told = {"in_reply_to": frame.type, "question": frame.fields.get("question")}
+                raise LimitReached("Too many requests at once.", **told)
         except WorkbenchError as error:
-            await self.send_error(error, in_reply_to=error.data["in_reply_to"])
+            await self.send_error(error, **error.data)
         else:
             self._in_work += 1
             self.spawn(self._answer(frame), name=frame.type)
@@ -100,16 +103,25 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
             else:
                 await self.act(frame)
         except WorkbenchError as error:
-            await self.send_error(error, in_reply_to=frame.type)
+            question = frame.fields.get("question")
+            await self.send_error(error, in_reply_to=frame.type, question=question)
         finally:
             self._in_work -= 1
 
     async def send_json(self, content: dict[str, Any]) -> None:
         await self.send(text_data=json.dumps(content))
 
-    async def send_error(self, error: WorkbenchError, *, in_reply_to: str | None = None) -> None:
+    async def send_error(
+        self,
+        error: WorkbenchError,
+        *,
+        in_reply_to: str | None = None,
+        question: str | None = None,
+    ) -> None:
+        """Tell of an error. ``question`` is the client's name for what it asked, if it did."""
         wire = {"code": error.code, "message": error.message, "in_reply_to": in_reply_to}
-        await self.send_json({"type": "error", **wire})
+        asked = {} if question is None else {"question": question}
+        await self.send_json({"type": "error", **wire, **asked})
 
     # Following
 
@@ -224,9 +236,13 @@ class SessionConsumer(Socket):
 
     async def act(self, frame: Frame) -> None:
         fields = frame.fields
+        if questions.is_question(frame):
+            return await self.send_json(await questions.answer(self.ref, frame))
         match frame.type:
             case "execute":
-                await self._execute(fields["code"], fields.get("client_id", ""))
+                await self._execute(fields)
+            case "comm":
+                await self._send_comm(fields)
             case "interrupt":
                 await operations.interrupt(self.ref)
             case "restart":
@@ -237,12 +253,23 @@ class SessionConsumer(Socket):
                 await operations.answer_input(self.ref, fields["text"])
             case "cancel":
                 await operations.cancel(self.ref, fields["execution"])
+        return None
 
-    async def _execute(self, code: str, client_id: str) -> None:
+    async def _execute(self, fields: dict[str, Any]) -> None:
         async with self._order:  # first in, first in the queue
             await operations.submit(
-                self.ref, code, origin=ORIGIN, client_id=client_id, allow_input=True
+                self.ref,
+                fields["code"],
+                origin=ORIGIN,
+                client_id=fields.get("client_id", ""),
+                allow_input=True,
+                cell=fields.get("cell"),
             )
+
+    async def _send_comm(self, fields: dict[str, Any]) -> None:
+        message = {**fields, "buffers": questions.decoded(fields.get("buffers", []))}
+        async with self._order:
+            await operations.send_comm(self.ref, **message)
 
 
 class SessionListConsumer(Socket):
@@ -251,18 +278,35 @@ class SessionListConsumer(Socket):
     frames = frames.LIST_FRAMES
 
     async def connect(self) -> None:
+        # What was sent last; None before the first list.
         self._sent: list[dict[str, Any]] | None = None
         await self.accept()
         self.is_open = True
         self.spawn(self.follow("sessions"), name="follow")
+        self.spawn(self._measure(), name="measure")
 
     async def catch_up(self) -> None:
-        rows = await list_overview(self.owner_id)
-        if rows != self._sent:
-            await self.send_json({"type": "sessions", "sessions": rows, "now": _now()})
-            self._sent = rows
+        rows = await with_memory(await list_overview(self.owner_id), self.owner_id)
+        if await self._send_rows(rows):
             # Changes that come meanwhile arrive as one notice.
             await asyncio.sleep(LIST_INTERVAL_SECONDS)
+
+    async def _measure(self) -> None:
+        """Keep the memory in the list up to date, of which no notice tells."""
+        while True:
+            await asyncio.sleep(MEMORY_INTERVAL_SECONDS)
+            if rows := self._sent:
+                newer = await with_memory(rows, self.owner_id)
+                if rows is self._sent:  # otherwise it is new by itself
+                    await self._send_rows(newer)
+
+    async def _send_rows(self, rows: list[dict[str, Any]]) -> bool:
+        """Send the list unless it is what was sent last; whether it was sent."""
+        if rows == self._sent:
+            return False
+        self._sent = rows
+        await self.send_json({"type": "sessions", "sessions": rows, "now": _now()})
+        return True
 
     async def live(self) -> None:
         await self.send_json({"type": "live"})

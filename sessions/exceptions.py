@@ -9,14 +9,17 @@
         * KernelspecNotFound
         * FileNotFound              nothing at that path
     * Conflict
+        * EditConflict              a cell's text was changed by somebody else meanwhile
         * ExecutionIdTaken          the client's own id already names another execution
         * ExecutionFinished         too late to cancel or to answer
+        * NotSupported              this kernel has no such thing
         * InputNotRequested         no execution waits for input
         * FileExists                something is at that path already
         * WrongFileType             a link, a device, or a directory where a file is needed
     * LimitReached
         * SessionLimitReached
         * QueueLimitReached
+        * NotebookFull
         * FileTooLarge
         * WorkspaceFull
     * Unavailable
@@ -104,6 +107,12 @@ class Conflict(WorkbenchError):
     code = "conflict"
 
 
+class EditConflict(Conflict):
+    """Somebody else has changed this cell meanwhile."""
+
+    code = "edit_conflict"
+
+
 class ExecutionIdTaken(Conflict):
     """Another execution of this session already has this id."""
 
@@ -114,6 +123,12 @@ class ExecutionFinished(Conflict):
     """The execution has already ended."""
 
     code = "execution_finished"
+
+
+class NotSupported(Conflict):
+    """The kernel of this session cannot do this."""
+
+    code = "not_supported"
 
 
 class InputNotRequested(Conflict):
@@ -150,6 +165,12 @@ class QueueLimitReached(LimitReached):
     """Too many executions wait in this session. Try again when some have ended."""
 
     code = "queue_limit_reached"
+
+
+class NotebookFull(LimitReached):
+    """The notebook is as large as it may be. Delete cells to make room."""
+
+    code = "notebook_full"
 
 
 class FileTooLarge(LimitReached):

@@ -1,6 +1,7 @@
-"""What persists of sessions: the sessions, their executions, and the log of their events.
+"""What persists of sessions: the sessions, their executions, the log of their events, notebooks.
 
-The kernel host is the only writer of these rows (sessions/recorder.py); everybody else reads.
+The kernel host is the only writer of sessions, executions and events (sessions/recorder.py), the
+web tier the only writer of notebooks and their cells (sessions/notebook.py).
 """
 
 from __future__ import annotations
@@ -130,6 +131,8 @@ class Execution(models.Model):
     client_id = models.CharField(max_length=256, blank=True)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.CODE)
     code = models.TextField()
+    # Key of the notebook's cell it ran for; None if it came from elsewhere.
+    cell = models.UUIDField(null=True, blank=True)
     origin = models.CharField(max_length=32, help_text="The face it came through.")
     state = models.CharField(max_length=16, choices=_choices(states.ExecutionState))
     # A sentence for people: why it ended like this. Empty when the state says it all.
@@ -218,4 +221,77 @@ class Event(models.Model):
             "execution": str(self.execution_id) if self.execution_id else None,
             "at": self.at.isoformat().replace("+00:00", "Z"),
             "data": self.data,
+        }
+
+
+class Notebook(models.Model):
+    """What a session's notebook has besides its cells. Made with the first edit."""
+
+    session = models.OneToOneField(
+        Session, primary_key=True, on_delete=models.CASCADE, related_name="notebook"
+    )
+    # Grows by one with each edit; 0 before the first.
+    version = models.PositiveBigIntegerField(default=0)
+    # That of the .ipynb format.
+    metadata = models.JSONField(default=dict, blank=True)
+
+    def __str__(self) -> str:
+        return f"notebook of {self.session_id}"
+
+
+class Cell(models.Model):
+    """A cell that somebody wrote, or changed.
+
+    An execution that belongs to no cell is one as well, without a row; a row whose key is the
+    execution's id takes its place. sessions/notebook.py puts both together.
+    """
+
+    class Kind(models.TextChoices):
+        CODE = "code", "code"
+        MARKDOWN = "markdown", "markdown"
+        RAW = "raw", "raw"
+
+    id = models.BigAutoField(primary_key=True)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="cells")
+    # Chosen by the client.
+    key = models.UUIDField()
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.CODE)
+    source = models.TextField(blank=True)
+    # Where it is among the others; sessions/positions.py.
+    position = models.CharField(max_length=200)
+    metadata = models.JSONField(default=dict, blank=True)
+    # Outputs in the .ipynb format that it came with; shown until it has run here.
+    outputs = models.JSONField(default=list, blank=True)
+    # The notebook's version when it last changed.
+    version = models.PositiveBigIntegerField()
+    # The notebook's version when its text last changed, or it was deleted.
+    source_version = models.PositiveBigIntegerField()
+    # About what source, metadata and outputs take together.
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    # True: deleted. Its text is kept, so that this can be undone.
+    is_deleted = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["session", "key"], name="cell_key_unique_per_session"),
+            models.CheckConstraint(
+                condition=Q(kind__in=["code", "markdown", "raw"]), name="cell_kind_known"
+            ),
+        ]
+        indexes = [models.Index(fields=["session", "version"], name="cell_session_version")]
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+    def to_wire(self) -> dict[str, Any]:
+        """The cell as the notebook's socket sends it; docs/events.md describes it."""
+        return {
+            "id": str(self.key),
+            "kind": self.kind,
+            "source": "" if self.is_deleted else self.source,
+            "position": self.position,
+            "metadata": self.metadata,
+            "outputs": [] if self.is_deleted else self.outputs,
+            "version": self.version,
+            "is_deleted": self.is_deleted,
         }

@@ -17,9 +17,11 @@ from uuid import UUID
 from django.db.models import Q
 
 from sessions.engines import engine
-from sessions.exceptions import ExecutionFinished, ExecutionNotFound, NotFound
+from sessions.exceptions import ExecutionFinished, ExecutionNotFound, InvalidValue, NotFound
 from sessions.models import Execution, Session
 from sessions.states import ExecutionState
+
+MAX_COMM_ID_LENGTH = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +162,7 @@ async def submit(
     before: str = "",
     after: str = "",
     watch_files: bool = False,
+    cell: UUID | str | None = None,
 ) -> ExecutionInfo:
     """Queue ``code`` in the session and return at once; the row is written by then.
 
@@ -170,7 +173,8 @@ async def submit(
     limit. ``allow_input`` lets the code ask with ``input()``. ``before`` and ``after`` are code of
     ours, in the kernel's language, that it runs silently around the user's; if ``before`` fails,
     the user's code does not run. ``watch_files`` makes a ``file`` event of each file the code
-    wrote. Raises QueueLimitReached.
+    wrote. ``cell`` is the key of the notebook's cell it runs for; None: it becomes a cell itself.
+    Raises QueueLimitReached, InvalidValue unless the cell's key is a UUID.
     """
     return await _execute(
         "submit",
@@ -186,6 +190,7 @@ async def submit(
         before=before,
         after=after,
         watch_files=watch_files,
+        cell=str(cell or ""),
     )
 
 
@@ -368,6 +373,87 @@ async def inspect(ref: SessionRef, code: str, cursor: int, *, detail: int = 0) -
     """
     arguments = {"code": code, "cursor": cursor, "detail": detail}
     return dict(await engine().call("inspect", **_named(ref), **arguments))
+
+
+async def list_variables(ref: SessionRef) -> dict[str, Any]:
+    """The variables of a Python session, data first, also while code runs.
+
+    Returns ``{"variables": […], "is_cut": bool}``; each has ``name``, ``type``, ``shape`` (text,
+    empty if it has none), ``size_bytes`` (None if unknown), ``value`` (one short line) and
+    ``is_table``. Raises SessionNotFound, NotSupported for other languages, KernelBusy.
+    """
+    return dict(await engine().call("list_variables", **_named(ref)))
+
+
+async def read_table(
+    ref: SessionRef,
+    *,
+    name: str,
+    offset: int = 0,
+    limit: int = 100,
+    sort: str = "",
+    descending: bool = False,
+    search: str = "",
+) -> dict[str, Any]:
+    """Rows of the variable ``name`` (a data frame, an array, a list of dicts), as text.
+
+    ``sort`` is a column's name, empty for its own order; ``search`` keeps rows in which it
+    occurs. At most 200 rows and 100 columns come at a time, fewer if they are long. Returns
+    ``name``, ``columns`` (``name``, ``type``, ``is_number``), ``total_columns``, ``index``,
+    ``rows``, ``total_rows`` (those found), ``offset``. Raises SessionNotFound, InvalidValue if
+    it is no table, NotSupported, KernelBusy.
+    """
+    asked = {"name": name, "offset": offset, "limit": limit}
+    how = {"sort": sort, "descending": descending, "search": search}
+    return dict(await engine().call("read_table", **_named(ref), **asked, **how))
+
+
+async def send_comm(
+    ref: SessionRef,
+    *,
+    kind: str,
+    comm_id: str,
+    target_name: str = "",
+    data: dict[str, Any] | None = None,
+    metadata: dict[str, Any] | None = None,
+    buffers: list[bytes] | None = None,
+) -> None:
+    """Send a widget's message to the kernel; ``kind`` is open, msg or close.
+
+    While code runs, it waits in the kernel. What it leads to is in the log, under the execution
+    that opened the comm. Raises SessionNotFound, InvalidValue, KernelBusy, LimitReached.
+    """
+    if kind not in ("open", "msg", "close"):
+        raise InvalidValue("A comm's kind must be open, msg or close.")
+    if not 0 < len(comm_id) <= MAX_COMM_ID_LENGTH:
+        raise InvalidValue(f"A comm's id has 1 to {MAX_COMM_ID_LENGTH} characters.")
+    message = {
+        "kind": kind,
+        "comm_id": comm_id,
+        "target_name": target_name,
+        "data": data or {},
+        "metadata": metadata or {},
+    }
+    await engine().call("send_comm", **_named(ref), message=message, buffers=buffers or [])
+
+
+async def resources(ref: SessionRef) -> dict[str, Any]:
+    """What the session has used lately: all its processes together.
+
+    Returns ``{"samples": […], "memory_limit_bytes": int or None}``; the samples, oldest first,
+    are about 2 s apart and go back 5 minutes: ``at``, ``memory_bytes``, ``cpu_percent`` (of one
+    core, so that it may exceed 100), ``processes``. Raises SessionNotFound.
+    """
+    return dict(await engine().call("resources", **_named(ref)))
+
+
+async def list_resources(owner_id: int | None) -> dict[str, dict[str, Any]]:
+    """The memory of the owner's live sessions at a glance, by session id.
+
+    Each is ``{"memory_bytes": int or None, "memory_spark": [int]}``, rounded: the last value and
+    its course over 5 minutes, at most 30 points, oldest first.
+    """
+    return dict(await engine().call("list_resources", owner_id=owner_id))
 
 
 async def close_session(ref: SessionRef) -> None:

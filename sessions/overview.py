@@ -6,10 +6,12 @@ import re
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, CharField, Count, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, CharField, Count, Min, OuterRef, Q, Subquery, Value, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce, Concat, Left, Right
 
+from sessions import operations
+from sessions.exceptions import HostUnavailable
 from sessions.models import Event, Session
 from sessions.states import UNFINISHED_EXECUTION_STATES, EventType, ExecutionState
 
@@ -46,13 +48,29 @@ async def list_overview(owner_id: int | None) -> list[dict[str, Any]]:
     """The owner's live sessions and the last ended ones, the latest activity first.
 
     Each is ``describe`` and, besides, ``executions`` (``{"total", "failed", "waiting"}``, the
-    last being those that run or wait to) and ``last_line`` of output, empty if there is none.
+    last being those that run or wait to), ``last_line`` of output, empty if there is none,
+    ``running_since`` (when what runs was started; None if nothing runs) and ``owner`` (a
+    username; None for the open door).
     """
     mine = Session.objects.visible_to(owner_id)
     ended = mine.filter(ended_at__isnull=False).order_by("-ended_at")[:ENDED_SHOWN]
     shown = mine.filter(Q(ended_at=None) | Q(id__in=[row.id async for row in ended.only("id")]))
-    rows = _with_numbers(shown).order_by("-last_active_at", "-created_at")
+    rows = _with_numbers(shown).select_related("owner").order_by("-last_active_at", "-created_at")
     return [_line(session) async for session in rows]
+
+
+async def with_memory(rows: list[dict[str, Any]], owner_id: int | None) -> list[dict[str, Any]]:
+    """The rows with ``memory_bytes`` and ``memory_spark``, as ``operations.list_resources`` says.
+
+    None and empty for sessions that have ended, and while the host is away. The rows given are
+    left as they were.
+    """
+    try:
+        used = await operations.list_resources(owner_id)
+    except HostUnavailable:
+        used = {}
+    unknown: dict[str, Any] = {"memory_bytes": None, "memory_spark": []}
+    return [{**row, **used.get(row["id"], unknown)} for row in rows]
 
 
 def _with_numbers(sessions: Any) -> Any:
@@ -79,10 +97,12 @@ def _with_numbers(sessions: Any) -> Any:
     )
     unfinished = Q(executions__state__in=UNFINISHED_EXECUTION_STATES)
     failed = Q(executions__state=ExecutionState.FAILED)
+    running = Q(executions__state=ExecutionState.RUNNING)
     return sessions.annotate(
         execution_total=Count("executions"),
         execution_failed=Count("executions", filter=failed),
         execution_waiting=Count("executions", filter=unfinished),
+        running_since=Min("executions__started_at", filter=running),
         output=Coalesce(Subquery(newest_output.values("line")[:1]), Value("")),
     )
 
@@ -96,6 +116,8 @@ def _line(session: Any) -> dict[str, Any]:
             "waiting": session.execution_waiting,
         },
         "last_line": last_line(session.output),
+        "running_since": _time(session.running_since),
+        "owner": session.owner.get_username() if session.owner else None,
     }
 
 

@@ -16,11 +16,17 @@ FACES = {"rest_framework", "channels", "daphne", "twisted"}
 FORBIDDEN = {
     "files": {"workbench"},
     "sessions": {"files", "workbench"},
+    "sessions/cell_outputs.py": {"django", *FACES},
     "sessions/exceptions.py": {"django", *FACES},
     "sessions/kernels": {"django", *FACES},
     "sessions/models.py": FACES,
+    "sessions/notebook.py": FACES,
+    "sessions/notebook_edits.py": {"django", *FACES},
+    "sessions/notebook_files.py": FACES,
+    "sessions/notebook_html.py": {"django", *FACES},
     "sessions/operations.py": FACES,
     "sessions/outcomes.py": {"django", *FACES},
+    "sessions/positions.py": {"django", *FACES},
     "sessions/recorder.py": FACES,
     "sessions/states.py": {"django", *FACES},
 }
@@ -53,9 +59,9 @@ def test_only_the_kernel_modules_know_jupyter_client():
     }
 
     assert knowing == {
-        "sessions/kernels/host.py",  # which kernelspecs there are
         "sessions/kernels/kernel.py",
         "sessions/kernels/provisioner.py",
+        "sessions/kernels/specs.py",  # which kernelspecs there are
     }
 
 

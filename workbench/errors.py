@@ -34,6 +34,7 @@ STATUS: dict[type[exceptions.WorkbenchError], HTTPStatus] = {
     exceptions.Conflict: HTTPStatus.CONFLICT,
     exceptions.LimitReached: HTTPStatus.TOO_MANY_REQUESTS,
     exceptions.FileTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    exceptions.NotebookFull: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     exceptions.WorkspaceFull: HTTPStatus.INSUFFICIENT_STORAGE,
     exceptions.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     exceptions.WorkbenchError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -70,6 +70,9 @@ DEBUG = env.bool("WORKBENCH_DEBUG", default=False)
 ALLOWED_HOSTS = env.list(
     "WORKBENCH_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", WORKBENCH_HOST]
 )
+# Whence outputs may load scripts, pictures and data, as a Content-Security-Policy names sources.
+# They run in a frame of no origin: they reach nothing of ours, wherever they come from.
+WORKBENCH_OUTPUT_SOURCES = env.str("WORKBENCH_OUTPUT_SOURCES", default="https:").split()
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -154,6 +157,10 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = WORKBENCH_DATA_DIR / "static"
 # Serve from the sources as well: `make run` needs no collectstatic.
 WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "workbench.assets.VersionedStorage"},
+}
 
 # --- The rest -------------------------------------------------------------------------------
 

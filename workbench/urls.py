@@ -33,6 +33,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("workbench.health")),
     path("", include("workbench.pages")),
+    path("api/v1/", include("workbench.api.urls")),
     # Before Azure's files/…, which would take files/upload/-/… for a file's name.
     path("", include("workbench.dialects.sandbox")),
     path("", include("workbench.dialects.rce")),

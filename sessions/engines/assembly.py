@@ -72,6 +72,7 @@ async def assemble_host(
         recorder,
         # The files app stands above this one: it is named, not imported.
         refresh_files=import_string(settings.WORKBENCH_REFRESH_FILES),
+        notify=notify,
     )
     await recorder.start(name)
     await host.start()

@@ -20,7 +20,11 @@ class Engine(Protocol):
         """
 
     def subscribe(self, topic: str) -> AbstractAsyncContextManager[Notices]:
-        """Notices about a topic: a session's id, or "sessions" for changes of any."""
+        """Notices about a topic.
+
+        A session's id for its log, "sessions" for changes of any, "notebook:" and a session's id
+        for what the verb ``announce`` says.
+        """
 
     async def close(self) -> None:
         """Let go of everything it holds. An inline engine ends its host."""

@@ -87,6 +87,11 @@ class RunningCommand:
             raise
         return cls(process, sandbox, stdin, dialogue, on_output)
 
+    @property
+    def pid(self) -> int:
+        """The process that holds the program and everything it started."""
+        return self._process.pid
+
     def answer_input(self, text: str) -> None:
         """Give the program the line it waits for. Raises InputNotRequested."""
         if self._dialogue is None:

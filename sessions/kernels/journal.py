@@ -61,6 +61,7 @@ class Journal:
             "kind": record.kind,
             "origin": record.origin,
             "client_id": record.client_id,
+            "cell": str(record.cell) if record.cell else None,
             "position": position,
         }
         self.say(EventType.EXECUTION_QUEUED, data, execution)

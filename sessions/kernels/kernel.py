@@ -11,10 +11,12 @@ import itertools
 import logging
 import shutil
 import signal
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import zmq
 import zmq.asyncio
@@ -23,11 +25,19 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from jupyter_client.session import Session as Protocol
 
-from sessions.exceptions import InputNotRequested, KernelBusy, KernelStartFailed
-from sessions.kernels import provisioner
+from sessions.exceptions import (
+    InputNotRequested,
+    KernelBusy,
+    KernelStartFailed,
+    LimitReached,
+    NotSupported,
+)
+from sessions.kernels import inside, provisioner
 from sessions.kernels.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
+
+_INSIDE = Path(inside.__file__).read_text()
 
 START_SECONDS = 60.0  # for a kernel to answer its first question
 QUESTION_SECONDS = 10.0  # for completion and inspection: the first one loads the analyser
@@ -36,6 +46,8 @@ MESSAGES_IN_A_ROW = 16  # of one flooding kernel, before anybody else has a turn
 MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 SOCKET_POLL_SECONDS = 0.005
 RECONNECT_MILLISECONDS = 5  # for a socket whose file is there a moment before it listens
+MAX_COMMS_WAITING = 1_000  # messages of clients that the kernel has not come to
+MAX_ASKED = 1_000  # questions whose late output is told from a stranger's
 WELCOME_SECONDS = 0.1  # for the first sign of life on iopub, before asking again
 
 
@@ -139,6 +151,14 @@ class LiveKernel:
         # What kernel_info_request told; empty until the kernel is ready.
         self.info: dict[str, Any] = {}
         self._asking = asyncio.Lock()  # for the subshell
+        # Whether it answers ``ask_inside``.
+        self._answers_inside = False
+        # Questions by msg_id: the comm that brings the answer, empty if a reply does.
+        self._asked: OrderedDict[str, str] = OrderedDict()
+        # Comm messages that it has not come to yet, by msg_id, in order.
+        self._comms_waiting: OrderedDict[str, None] = OrderedDict()
+        # The last code of the user's it was sent; empty before the first.
+        self._last_request_id = ""
         # Why somebody ended it; empty while nobody did, or without a reason.
         self.stop_reason = ""
         self._stop: asyncio.Task[None] | None = None
@@ -162,6 +182,7 @@ class LiveKernel:
                 self._spawn(self._watch(), "watch")
                 await self._connect()
                 await self._handshake()
+                await self._move_in()
         except TimeoutError:
             await self.stop()
             raise KernelStartFailed(
@@ -236,6 +257,7 @@ class LiveKernel:
         self._awaited_input = None  # what asked before has ended
         msg_id = self._send("shell", "execute_request", content)
         self._running = request = Request(msg_id, allow_input=allow_input)
+        self._last_request_id = self._last_request_id if silent else msg_id
         request.reply.add_done_callback(lambda _: self._replies.pop(msg_id, None))
         self._replies[request.msg_id] = request.reply
         return request
@@ -248,6 +270,44 @@ class LiveKernel:
         """The content of an inspect_reply, also while code runs. Raises KernelBusy."""
         content = {"code": code, "cursor_pos": cursor, "detail_level": detail}
         return await self._ask("inspect_request", content)
+
+    async def ask_inside(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What sessions/kernels/inside.py answers in the kernel, also while code runs.
+
+        Not to be trusted: code in the kernel may answer in its place. Raises NotSupported,
+        KernelBusy.
+        """
+        if not self._answers_inside:
+            raise NotSupported("Only sessions with Python can show their variables.")
+        data = {**asked, "text": _INSIDE}
+        content = {"comm_id": uuid4().hex, "target_name": inside.TARGET, "data": data}
+        return await self._ask("comm_open", content)
+
+    def send_comm(self, message: dict[str, Any], buffers: list[bytes]) -> str:
+        """Send a message on a comm, and return its msg_id; it waits there while code runs.
+
+        ``message`` has the shape of a ``comm`` event's data. Raises KernelBusy, LimitReached.
+        """
+        if len(self._comms_waiting) >= MAX_COMMS_WAITING:
+            raise LimitReached("Too many messages of widgets wait for the code that runs.")
+        content = {"comm_id": message["comm_id"], "data": message["data"]}
+        if message["kind"] == "open":
+            content["target_name"] = message["target_name"]
+        msg_type, metadata = f"comm_{message['kind']}", message["metadata"]
+        msg_id = self._send("shell", msg_type, content, metadata=metadata, buffers=buffers)
+        self._comms_waiting[msg_id] = None
+        return msg_id
+
+    @property
+    def is_running(self) -> bool:
+        """It runs code that ``execute`` sent."""
+        return self._running is not None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that holds all of it; None if it has ended."""
+        process = getattr(self._manager.provisioner, "process", None)
+        return process.pid if process is not None else None
 
     def answer_input(self, text: str) -> None:
         """Answer the input request that is open. Raises InputNotRequested."""
@@ -332,10 +392,33 @@ class LiveKernel:
                 except TimeoutError:
                     continue
 
-    def _send(self, channel: str, msg_type: str, content: dict[str, Any], **header: Any) -> str:
-        message = self._protocol.msg(msg_type, content)
+    async def _move_in(self) -> None:
+        """Let a Python kernel answer questions about its variables; one that cannot does not."""
+        language = self.info.get("language_info")
+        if not isinstance(language, dict) or language.get("name") != "python":
+            return
+        code = f"exec({inside.FIRST!r}, {{}})"  # nothing of it is among the user's names
+        request = self.execute(code, allow_input=False, silent=True)
+        signs: set[asyncio.Future[Any]] = {request.reply, self.death}
+        await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
+        if self.death.done():
+            raise KernelStartFailed(self.death.result().sentence)
+        self._answers_inside = request.reply.result().get("status") == "ok"
+        self._running = None
+
+    def _send(
+        self,
+        channel: str,
+        msg_type: str,
+        content: dict[str, Any],
+        *,
+        metadata: dict[str, Any] | None = None,
+        buffers: list[bytes] | None = None,
+        **header: Any,
+    ) -> str:
+        message = self._protocol.msg(msg_type, content, metadata=metadata)
         message["header"].update(header)
-        frames = self._protocol.serialize(message)
+        frames = [*self._protocol.serialize(message), *(buffers or [])]
         socket = self._sockets.get(channel)
         if socket is None:
             raise KernelBusy("The kernel does not take messages.")
@@ -347,29 +430,42 @@ class LiveKernel:
     def _request(
         self, channel: str, msg_type: str, content: dict[str, Any], **header: Any
     ) -> asyncio.Future[dict[str, Any]]:
+        return self._request_with_id(channel, msg_type, content, **header)[1]
+
+    def _request_with_id(
+        self, channel: str, msg_type: str, content: dict[str, Any], **header: Any
+    ) -> tuple[str, asyncio.Future[dict[str, Any]]]:
         msg_id = self._send(channel, msg_type, content, **header)
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._replies[msg_id] = reply
         reply.add_done_callback(lambda _: self._replies.pop(msg_id, None))
-        return reply
+        return msg_id, reply
 
     async def _ask(self, msg_type: str, content: dict[str, Any]) -> dict[str, Any]:
         header = {}
         try:
             async with asyncio.timeout(QUESTION_SECONDS):
-                if self._running is not None:
+                if self._running is not None or (self._comms_waiting and self._has_subshells):
                     header = {"subshell_id": await self._subshell()}
-                return await self._request("shell", msg_type, content, **header)
+                msg_id, reply = self._request_with_id("shell", msg_type, content, **header)
+                self._asked[msg_id] = content.get("comm_id", "")
+                if len(self._asked) > MAX_ASKED:
+                    self._asked.popitem(last=False)
+                return await reply
         except (TimeoutError, asyncio.CancelledError) as error:
             self._subshell_id = None  # it may be gone: code can end it
             if isinstance(error, asyncio.CancelledError) and not self.death.done():
                 raise
             raise KernelBusy from None
 
+    @property
+    def _has_subshells(self) -> bool:
+        features = self.info.get("supported_features")
+        return isinstance(features, list) and "kernel subshells" in features
+
     async def _subshell(self) -> str:
         """A second thread of the kernel that answers while the first runs code."""
-        features = self.info.get("supported_features")
-        if not isinstance(features, list) or "kernel subshells" not in features:
+        if not self._has_subshells:
             raise KernelBusy("This kernel cannot answer while code runs. Try again when it ends.")
         async with self._asking:
             if self._subshell_id is None:
@@ -416,6 +512,8 @@ class LiveKernel:
 
     def _iopub_message(self, message: Message) -> None:
         self._heard.set()
+        if message.parent_id == inside.ASIDE:
+            return  # printed by what we looked at
         running = self._running
         is_running = running is not None and message.parent_id == running.msg_id
         if message.type == "status":
@@ -423,12 +521,36 @@ class LiveKernel:
                 self._running = self._awaited_input = None
                 if not running.idle.done():
                     running.idle.set_result(None)
+            if message.parent_id in self._comms_waiting:
+                self._came_to_comm(message)
             return
+        if message.parent_id in self._asked:
+            if self._is_answer(message):
+                return
+            # A thread of the user's: the kernel takes its output for that of the last request.
+            message = replace(message, parent_id=self._last_request_id)
         if message.type == "execute_input" and running and is_running:
             if not running.began.done():
                 running.began.set_result(None)
             return
         self._on_message(message)
+
+    def _is_answer(self, message: Message) -> bool:
+        """Whether it is a comm that opened for a question and closes with the answer."""
+        comm_id = self._asked[message.parent_id]
+        if not comm_id or message.content.get("comm_id") != comm_id:
+            return False
+        data = message.content.get("data")
+        answer = data if isinstance(data, dict) else {}
+        self._reply_message(replace(message, content=answer))
+        return True
+
+    def _came_to_comm(self, message: Message) -> None:
+        """It has handled a comm message, and with it all that were sent before."""
+        while message.content.get("execution_state") == "idle" and self._comms_waiting:
+            msg_id, _ = self._comms_waiting.popitem(last=False)
+            if msg_id == message.parent_id:
+                return
 
     def _stdin_message(self, message: Message) -> None:
         running = self._running

@@ -25,6 +25,7 @@ HELD_PIECE_BYTES = 16 * 1024  # of a stream held back, so that it can be dropped
 MAX_COUNT = 2**31 - 1  # what the databases hold of an execution count
 MAX_NAME_LENGTH = 1_000  # characters of an exception's name, or a display's id
 
+_BOKEH_LIBRARY = "application/vnd.bokehjs_load.v0+json"
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -115,7 +116,11 @@ def _bundle(value: Any) -> Data:
     """A mime bundle; text that came as a list of lines (as in notebooks) is joined."""
     if not isinstance(value, dict):
         raise TypeError("not a mime bundle")
-    return {_short(mime): _joined(mime, data) for mime, data in clean(value).items()}
+    bundle = {_short(mime): _joined(mime, data) for mime, data in clean(value).items()}
+    if _BOKEH_LIBRARY in bundle:
+        # The same 4 MB again, for a program that is no more; together they exceed the limit.
+        bundle.pop("application/javascript", None)
+    return bundle
 
 
 def _joined(mime: str, data: Any) -> Any:
@@ -243,6 +248,11 @@ class OutputLimit:
         rest = self.rest()
         self._has_ended, self._head_bytes = True, 0
         return rest
+
+    def renew_late(self) -> None:
+        """After ``end``: as much again may come, because somebody asked for it."""
+        if self._has_ended:
+            self._head_bytes = 0
 
     def _admit_late(self, output: Output) -> list[Output]:
         size, room = size_of(output), self.max_bytes // 2 - self._head_bytes

@@ -71,6 +71,7 @@ class ExecutionRecord:
     kind: str
     code: str
     origin: str
+    cell: UUID | None = None
     client_id: str = ""
     timeout_seconds: float | None = None
     request: dict[str, Any] = field(default_factory=dict)

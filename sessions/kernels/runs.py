@@ -15,6 +15,7 @@ from typing import Any
 
 from sessions.exceptions import InputNotRequested, KernelBusy
 from sessions.kernels.command import RunningCommand
+from sessions.kernels.comms import Comms
 from sessions.kernels.executions import MAX_REMEMBERED, LiveExecution
 from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel, Message, Request
@@ -41,12 +42,18 @@ class CodeRunner:
     """Runs code on the kernel in the slot, and knows whose each of its messages is."""
 
     def __init__(
-        self, slot: KernelSlot, journal: Journal, finish: Finish, workspace: Workspace
+        self,
+        slot: KernelSlot,
+        journal: Journal,
+        finish: Finish,
+        workspace: Workspace,
+        comms: Comms,
     ) -> None:
         self._slot = slot
         self._journal = journal
         self._finish = finish
         self._workspace = workspace
+        self._comms = comms
         # Which execution a kernel's message belongs to, by the request's msg_id: also ended
         # ones, whose threads may still print. None: silent code of ours, which nobody sees.
         self._by_request: OrderedDict[str, LiveExecution | None] = OrderedDict()
@@ -58,6 +65,7 @@ class CodeRunner:
             self._finish(execution, ExecutionState.INTERRUPTED, "")
             return
         watch = await FileWatch.start(self._workspace) if execution.watch_files else None
+        self._comms.renew()
         self._journal.started(execution)
         if complaint := await self._silently(execution.before, kernel):
             self._finish(execution, ExecutionState.FAILED, complaint)
@@ -78,7 +86,9 @@ class CodeRunner:
                 await self._end_code(execution, kernel, request, finished)
             if watch and not execution.ended.is_set():
                 self._journal.wrote(execution, await watch.written())
+            self._comms.settle()
             await self._conclude(execution, kernel, finished)
+            self._comms.report()
         finally:
             finished.cancel()
 
@@ -107,8 +117,14 @@ class CodeRunner:
         if self._by_request.get(message.parent_id, message) is None:
             return
         output = output_of(message.type, message.content, message.metadata, message.buffers)
-        if output is not None:
-            self._journal.output(output, self._by_request.get(message.parent_id))
+        if output is None:
+            return
+        parent_id = message.parent_id
+        execution = self._by_request.get(parent_id) or self._comms.owner_of(parent_id)
+        if output[0] == EventType.COMM:
+            self._comms.heard(output[1], execution, parent_id)
+        elif not self._comms.capture(parent_id, output):
+            self._journal.output(output, execution)
 
     def on_input(self, message: Message) -> None:
         """The code that runs asks for input."""
@@ -203,6 +219,11 @@ class CommandRunner:
         self._finish = finish
         # What runs now; None between executions.
         self._running: RunningCommand | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process that holds what runs now; None between executions."""
+        return self._running.pid if self._running else None
 
     def answer_input(self, text: str) -> None:
         """Give what runs the line it waits for. Raises InputNotRequested."""

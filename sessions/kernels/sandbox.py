@@ -91,6 +91,8 @@ class Sandbox:
             "IPYTHONDIR": f"{state}/ipython",
             "JUPYTER_CONFIG_DIR": f"{state}/jupyter",
             "MPLCONFIGDIR": f"{state}/matplotlib",
+            # Figures as data: the alternative is a script of 4.5 MB with each of them.
+            "PLOTLY_RENDERER": "plotly_mimetype",
             "PYTHONDONTWRITEBYTECODE": "1",
             # AutoGen's executor lists packages this way and reads what is printed.
             "PYTHONWARNINGS": "ignore:pkg_resources is deprecated:UserWarning",

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
 from sessions.exceptions import InputNotRequested, KernelBusy, SessionNotFound, WorkbenchError
+from sessions.kernels import answers
+from sessions.kernels.comms import Comms
 from sessions.kernels.executions import ExecutionQueue, LiveExecution
 from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel, Message
@@ -58,11 +60,12 @@ class LiveSession:
         self._queue = ExecutionQueue()
         self._slot = KernelSlot(
             self._journal,
-            lambda: make_kernel(self._code.on_message, self._code.on_input),
+            lambda: self._new_kernel(make_kernel),
             is_busy=lambda: self._queue.current is not None,
         )
         workspace = Workspace(sandbox.workspace, max_bytes=None)
-        self._code = CodeRunner(self._slot, self._journal, self._finish, workspace)
+        self._comms = Comms(self._journal, self._slot.running, max_output_bytes)
+        self._code = CodeRunner(self._slot, self._journal, self._finish, workspace, self._comms)
         self._commands = CommandRunner(sandbox, environment, self._journal, self._finish)
         self._worker: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -87,16 +90,23 @@ class LiveSession:
         await self._slot.close(sentence)
         for execution in self._queue.unfinished:
             self._finish(execution, ExecutionState.INTERRUPTED, sentence)
+        self._comms.forget()
         self._journal.end(state, reason)
         await self._journal.commit()
 
-    async def restart(self) -> None:
-        """Replace the kernel. Raises KernelStartFailed, SessionNotFound once it is closed."""
+    def restart(self) -> Awaitable[None]:
+        """Replace the kernel. What is submitted from now on, before it is done, runs on the new one.
+
+        Raises SessionNotFound once it is closed; awaiting it, KernelStartFailed.
+        """
         self._check_open()
         self._sweep()
         self._cancel_queued(RESTARTED)
         self._journal.become(SessionState.RESTARTING)
         self.interrupt()
+        return self._replace_kernel()
+
+    async def _replace_kernel(self) -> None:
         await self._slot.end(RESTARTED)
         await self._slot.kernel()
         await self._journal.commit()
@@ -195,6 +205,31 @@ class LiveSession:
         reply = await (await self._slot.kernel()).inspect(code, cursor, detail)
         return _checked_reply(reply, {"found": bool, "data": dict, "metadata": dict})
 
+    async def list_variables(self) -> dict[str, Any]:
+        """The variables of a Python kernel. Raises NotSupported, KernelBusy."""
+        told = await (await self._slot.kernel()).ask_inside({"what": "variables"})
+        return answers.variables_of(told)
+
+    async def read_table(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Some rows of a variable. Raises InvalidValue, NotSupported, KernelBusy."""
+        told = await (await self._slot.kernel()).ask_inside({"what": "table", **asked})
+        return answers.table_of(told) | {"name": asked["name"]}
+
+    def send_comm(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        """Pass a client's message on to a comm. Raises KernelBusy, LimitReached."""
+        kernel = self._slot.running()
+        if kernel is None:
+            raise KernelBusy("There is no kernel that could take this.")
+        self._comms.send(kernel, message, buffers)
+        self.touch()
+
+    @property
+    def process_ids(self) -> list[int]:
+        """The processes that hold all others of the session: its kernel's, its command's."""
+        kernel = self._slot.running()
+        found = (kernel.pid if kernel else None, self._commands.pid)
+        return [pid for pid in found if pid is not None]
+
     def answer_input(self, text: str) -> None:
         """Answer the prompt of what runs. Raises InputNotRequested."""
         kernel, current = self._slot.running(), self._queue.current
@@ -237,6 +272,10 @@ class LiveSession:
             self._queue.forget(execution)
             self._journal.finished(execution, state, reason)
             self._after_execution(self.record.id)
+
+    def _new_kernel(self, make_kernel: KernelFactory) -> LiveKernel:
+        self._comms.forget()
+        return make_kernel(self._code.on_message, self._code.on_input)
 
     def _sweep(self) -> None:
         """Tell whoever follows what runs and waits that its session goes, without delay."""

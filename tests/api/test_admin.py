@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -10,12 +11,12 @@ from django.test import AsyncClient
 from django.urls import reverse
 
 from sessions import operations
-from sessions.models import Event, Execution, Session
+from sessions.models import Cell, Event, Execution, Notebook, Session
 from sessions.operations import SessionRef
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTILE = "<script>alert('x')</script>"
-MODELS = ["session", "execution", "event"]
+MODELS = ["session", "execution", "event", "notebook", "cell"]
 
 
 @pytest.fixture
@@ -56,7 +57,18 @@ def seed(identifier: str) -> list[object]:
         )
         for n, (kind, data) in enumerate(outputs, 1)
     ]
-    return [session, execution, events[0]]
+    notebook = Notebook.objects.create(session=session, version=1, metadata={"title": HOSTILE})
+    cell = Cell.objects.create(
+        session=session,
+        key=uuid4(),
+        source=HOSTILE,
+        position="1",
+        metadata={"x": HOSTILE},
+        outputs=[{"text": HOSTILE}],
+        version=1,
+        source_version=1,
+    )
+    return [session, execution, events[0], notebook, cell]
 
 
 def url(model: str, page: str, *args: object) -> str:
@@ -103,6 +115,8 @@ def test_nothing_can_be_added_changed_or_deleted(admin_client, rows, model):
         ("execution", "state__exact=failed&kind__exact=code&origin=azure"),
         ("execution", "queued_at__year=2026&q=script"),
         ("event", "type__exact=stream&q=first"),
+        ("notebook", "q=first"),
+        ("cell", "kind__exact=code&is_deleted__exact=0&q=script"),
     ],
 )
 def test_rows_are_found_by_filters_and_search(admin_client, rows, model, query):
@@ -135,7 +149,7 @@ def test_the_list_needs_as_many_queries_for_many_rows_as_for_few(
 
 
 def test_the_pages_link_to_each_other(admin_client, rows):
-    session, execution, event = rows
+    session, execution, event, notebook, cell = rows
 
     of_session = admin_client.get(url("session", "change", session.pk)).text
     of_execution = admin_client.get(url("execution", "change", execution.pk)).text
@@ -146,15 +160,32 @@ def test_the_pages_link_to_each_other(admin_client, rows):
     assert url("session", "change", session.pk) in of_execution
     assert f"{url('event', 'changelist')}?execution__id__exact={execution.pk}" in of_execution
     assert url("execution", "change", execution.pk) in of_event
+    for model, row in (("notebook", notebook), ("cell", cell)):
+        page = admin_client.get(url(model, "change", row.pk)).text
+        assert f"{url(model, 'changelist')}?session__id__exact={session.pk}" in of_session
+        assert url("session", "change", session.pk) in page
 
 
-@pytest.mark.parametrize("model", ["execution", "event"])
+@pytest.mark.parametrize("model", ["execution", "event", "notebook", "cell"])
 def test_the_links_to_filtered_lists_work(admin_client, rows, model):
     seed("second")
 
     page = admin_client.get(url(model, "changelist"), {"session__id__exact": str(rows[0].pk)})
 
     assert {row.session_id for row in page.context["cl"].result_list} == {rows[0].pk}
+
+
+def test_a_cell_links_to_what_ran_for_it(admin_client, rows):
+    _, execution, _, _, cell = rows
+    execution.cell = cell.key
+    execution.save()
+    seed("second")
+
+    ran = {"session__id__exact": str(cell.session_id), "cell__exact": str(cell.key)}
+    page = admin_client.get(url("execution", "changelist"), ran)
+
+    assert [row.pk for row in page.context["cl"].result_list] == [execution.pk]
+    assert f"cell__exact={cell.key}" in admin_client.get(url("cell", "change", cell.pk)).text
 
 
 def test_an_execution_shows_what_came_out_without_colour_codes(admin_client, rows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from uuid import UUID
 
 import pytest
 
@@ -46,6 +47,20 @@ async def test_restarts_at_the_same_time_all_end(host):
         await asyncio.gather(*(host.restart(**NAMED) for _ in range(3)))
 
     assert (await run(host, "1"))["state"] == "succeeded"
+
+
+async def test_what_is_submitted_after_a_restart_runs_on_the_new_kernel(host):
+    await run(host, "kept = 1")
+
+    restart = asyncio.create_task(host.restart(**NAMED))
+    submit = asyncio.create_task(host.submit(**run_arguments("'kept' in globals()")))
+    await restart
+    execution = await submit
+    await host.wait(**NAMED, execution_id=execution["id"], timeout_seconds=20)
+
+    assert host.recorder.executions[UUID(execution["id"])].state == "succeeded"
+    results = [e["data"]["data"] for e in host.recorder.events if e["type"] == "execute_result"]
+    assert results == [{"text/plain": "False"}]
 
 
 async def test_a_close_ends_a_restart_that_is_under_way(host):

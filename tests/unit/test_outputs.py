@@ -149,3 +149,13 @@ def test_after_the_end_nothing_is_held_back_and_little_is_recorded():
         ["stream", "truncated"],
         [],
     ]
+
+
+def test_bokehs_library_is_kept_once():
+    """It comes as two types of 4 MB each, which together exceed an execution's output limit."""
+    bundle = {"application/javascript": "x", "application/vnd.bokehjs_load.v0+json": "x"}
+
+    output = output_of("display_data", {"data": bundle, "metadata": {}}, {}, [])
+
+    assert output is not None
+    assert list(output[1]["data"]) == ["application/vnd.bokehjs_load.v0+json"]

@@ -89,7 +89,7 @@ def json_object(request: HttpRequest | Request) -> dict[str, Any]:
 
     Raises InvalidValue for anything else, RequestDataTooBig beyond DATA_UPLOAD_MAX_MEMORY_SIZE.
     """
-    body = _body(request)
+    body = read_body(request)
     if not body.strip():
         raise InvalidValue("The request body is empty; a JSON object is needed.", is_empty=True)
     try:
@@ -105,8 +105,11 @@ def json_object(request: HttpRequest | Request) -> dict[str, Any]:
     return data
 
 
-def _body(request: HttpRequest | Request) -> bytes:
-    """All of the body, also where it has no Content-Length (DRF and Django call that empty)."""
+def read_body(request: HttpRequest | Request) -> bytes:
+    """All of the body, also where it has no Content-Length (DRF and Django call that empty).
+
+    Raises RequestDataTooBig beyond DATA_UPLOAD_MAX_MEMORY_SIZE.
+    """
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     length = request.META.get("CONTENT_LENGTH") or "0"
     if length.isdecimal() and int(length) > limit:

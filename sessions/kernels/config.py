@@ -1,0 +1,26 @@
+"""What a host needs to know of its machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostConfig:
+    """The settings of one host; the face that starts it fills them in."""
+
+    # What the sessions of this host say of where they are.
+    name: str
+    # Workspaces live below; workspace_path() says where.
+    data_dir: Path
+    # Kernels' sockets live below. Short: a socket's path has at most 107 bytes.
+    run_dir: Path
+    # Environments with kernelspecs (below share/jupyter/kernels), the likeliest first; their
+    # files are readable in sessions.
+    prefixes: tuple[Path, ...]
+    contained: bool = True
+    max_sessions: int = 200
+    max_output_bytes: int = 10 * 1024 * 1024
+    # Default of sessions that do not say; None: they never expire.
+    idle_timeout_seconds: int | None = 1800

@@ -1,0 +1,88 @@
+"""Sessions and kernels: ``/api/v1/sessions``, ``/api/v1/kernelspecs``."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpResponse
+from django.urls import URLPattern, path
+from rest_framework.request import Request
+
+from sessions import notebook, operations
+from sessions.exceptions import Conflict, InvalidValue, SessionNotFound
+from sessions.models import Session
+from sessions.notebook_files import cells_of, to_ipynb
+from sessions.operations import SessionRef
+from workbench.access import owner_of
+from workbench.api.base import ApiView, json_body
+from workbench.dialects.base import json_response
+
+
+class SessionsView(ApiView):
+    """``POST sessions``."""
+
+    async def post(self, request: Request) -> HttpResponse:
+        """Open a session, on request with the cells of another one; find it if it is open."""
+        body = json_body(request)
+        owner_id = await owner_of(request._request)
+        identifier = _text(body, "identifier") or f"session-{secrets.token_hex(4)}"
+        source = await _source(owner_id, _text(body, "notebook_of"))
+        kernel_name = _text(body, "kernel") or (source.kernel_name if source else "")
+        info = await operations.open_session(
+            SessionRef(owner_id=owner_id, identifier=identifier),
+            origin=origin_of(request),
+            kernel_name=kernel_name,
+        )
+        if source and not info.created:
+            raise Conflict(f"A session named {identifier!r} is open already. Choose another name.")
+        if source:
+            await _copy_notebook(source, info)
+        answer = {"id": str(info.id), "identifier": info.identifier, "created": info.created}
+        return json_response(answer, HTTPStatus.CREATED if info.created else HTTPStatus.OK)
+
+
+class KernelspecsView(ApiView):
+    """``GET kernelspecs``."""
+
+    async def get(self, request: Request) -> HttpResponse:
+        """The installed kernels, the default first."""
+        return json_response({"kernelspecs": await operations.kernelspecs()})
+
+
+def origin_of(request: Request) -> str:
+    """The face a request came through: our pages use this API as programs do."""
+    return "browser" if "Sec-Fetch-Site" in request.headers else "api"
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    """An optional text of a body; empty if it is absent or null. Raises InvalidValue."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise InvalidValue(f"“{name}” must be text.")
+    return value or ""
+
+
+async def _source(owner_id: int | None, name: str) -> Session | None:
+    """The session whose notebook is wanted; None if none is. Raises SessionNotFound."""
+    if not name:
+        return None
+    session = await Session.objects.visible_to(owner_id).named(name).afirst()
+    if session is None:
+        raise SessionNotFound("There is no session whose notebook could be copied.")
+    return session
+
+
+async def _copy_notebook(source: Session, target: operations.SessionInfo) -> None:
+    document = await notebook.read_document(source)
+    ipynb = await asyncio.to_thread(to_ipynb, document)
+    cells = await asyncio.to_thread(lambda: notebook.cut_to_fit(cells_of(ipynb)))
+    await notebook.add_cells(target.id, cells, metadata=document.metadata)
+
+
+urlpatterns: list[URLPattern] = [
+    path("sessions", SessionsView.as_view()),
+    path("kernelspecs", KernelspecsView.as_view()),
+]
