@@ -4,7 +4,7 @@
 #   .setup/setup.sh run     bubblewrap, the server's and the kernels' environments, the database
 #   .setup/setup.sh test    the same, development tools, a browser, and the clients to test with
 #   .setup/setup.sh lint    the server's environment and the development tools
-#   .setup/setup.sh bench   what run needs, and the development tools
+#   .setup/setup.sh bench   what run needs, a browser, and the development tools
 #
 # Every step is skipped when its result is there already, so a second call takes no time.
 set -euo pipefail
@@ -86,7 +86,7 @@ run)
     kernels
     ;;
 test)
-    debian_packages bwrap:bubblewrap chromium:chromium curl:curl
+    debian_packages bwrap:bubblewrap chromium:chromium curl:curl node:nodejs
     environment .venv server dev
     kernels
     environment .venv-clients/langchain client-langchain
@@ -97,7 +97,7 @@ lint)
     environment .venv server dev
     ;;
 bench)
-    debian_packages bwrap:bubblewrap
+    debian_packages bwrap:bubblewrap chromium:chromium
     environment .venv server dev
     kernels
     ;;
