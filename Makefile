@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: run test lint bench lock migrations
+.PHONY: run test lint bench lock vendor migrations
 
 run: ## Set up everything and serve
 	@.setup/setup.sh run
@@ -10,7 +10,7 @@ run: ## Set up everything and serve
 
 test: ## Set up everything and run all tests; ARGS goes to pytest
 	@.setup/setup.sh test
-	@node --version >/dev/null 2>&1 && node --test tests/js/ || echo "no Node.js here: tests/js/ are not run"
+	@node --test tests/js/*.test.mjs
 	@WORKBENCH_DATA_DIR=$$(mktemp -d) .venv/bin/python -m pytest $(ARGS)
 
 lint: ## Style, types, settings, missing migrations
@@ -26,6 +26,9 @@ bench: ## Measure, as ratios against raw kernels
 
 lock: ## Resolve the dependencies anew
 	@.setup/lock.sh
+
+vendor: ## Make the pages' third-party parts anew (static/vendor/); ARGS=--update takes newer versions
+	@.setup/vendor.sh $(ARGS)
 
 migrations: ## Write missing migrations
 	@WORKBENCH_DATA_DIR=$$(mktemp -d) .venv/bin/python manage.py makemigrations

@@ -12,7 +12,7 @@ from django.db.models.functions import Coalesce, Concat, Left, Right
 
 from sessions import operations
 from sessions.exceptions import HostUnavailable
-from sessions.models import Event, Session
+from sessions.models import Event, Execution, Session
 from sessions.states import UNFINISHED_EXECUTION_STATES, EventType, ExecutionState
 
 # Ended sessions that the list still shows, the newest.
@@ -49,8 +49,8 @@ async def list_overview(owner_id: int | None) -> list[dict[str, Any]]:
 
     Each is ``describe`` and, besides, ``executions`` (``{"total", "failed", "waiting"}``, the
     last being those that run or wait to), ``last_line`` of output, empty if there is none,
-    ``running_since`` (when what runs was started; None if nothing runs) and ``owner`` (a
-    username; None for the open door).
+    ``running_since`` (when what runs was started; None if nothing runs), ``asks`` (whether it
+    waits for somebody's input) and ``owner`` (a username; None for the open door).
     """
     mine = Session.objects.visible_to(owner_id)
     ended = mine.filter(ended_at__isnull=False).order_by("-ended_at")[:ENDED_SHOWN]
@@ -95,6 +95,9 @@ def _with_numbers(sessions: Any) -> Any:
             )
         )
     )
+    runs = Execution.objects.filter(session=OuterRef(OuterRef("pk")), state=ExecutionState.RUNNING)
+    # While code waits for an answer it says nothing else.
+    newest_of_running = Event.objects.filter(execution=Subquery(runs.values("pk")[:1]))
     unfinished = Q(executions__state__in=UNFINISHED_EXECUTION_STATES)
     failed = Q(executions__state=ExecutionState.FAILED)
     running = Q(executions__state=ExecutionState.RUNNING)
@@ -103,6 +106,7 @@ def _with_numbers(sessions: Any) -> Any:
         execution_failed=Count("executions", filter=failed),
         execution_waiting=Count("executions", filter=unfinished),
         running_since=Min("executions__started_at", filter=running),
+        newest_type=Subquery(newest_of_running.order_by("-number").values("type")[:1]),
         output=Coalesce(Subquery(newest_output.values("line")[:1]), Value("")),
     )
 
@@ -117,6 +121,7 @@ def _line(session: Any) -> dict[str, Any]:
         },
         "last_line": last_line(session.output),
         "running_since": _time(session.running_since),
+        "asks": session.newest_type == EventType.INPUT_REQUEST,
         "owner": session.owner.get_username() if session.owner else None,
     }
 

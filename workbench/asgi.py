@@ -68,11 +68,12 @@ def _build() -> ProtocolTypeRouter:
     # Only now, with the apps loaded, can consumers be imported.
     from sessions.routing import websocket_urlpatterns
     from workbench.dialects.backendai import stream
+    from workbench.static import Remembered
 
     # Ours last: they end with one for every address that nothing serves.
     addresses = URLRouter([*stream.websocket_urlpatterns, *websocket_urlpatterns])
     sockets = AuthMiddlewareStack(OwnerMiddleware(addresses))
-    return ProtocolTypeRouter({"http": http, "websocket": SameOriginOnly(sockets)})
+    return ProtocolTypeRouter({"http": Remembered(http), "websocket": SameOriginOnly(sockets)})
 
 
 application = _build()

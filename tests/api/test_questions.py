@@ -150,6 +150,21 @@ async def test_the_list_says_whose_it_is_and_since_when_something_runs(host, dja
 
 
 @pytest.mark.kernel
+async def test_the_list_says_who_waits_for_an_answer(host):
+    session = await operations.open_session(ref("s"), origin="azure")
+    await operations.submit(ref("s"), "input('Who? ')", origin="azure", allow_input=True)
+
+    async with connected("/ws/sessions/s/") as socket:
+        await events_until(socket, "input_request")
+        (asking,) = await list_overview(None)
+        await socket.send_json_to({"type": "input", "text": "me"})
+        await events_until(socket, "execution_finished")
+        (answered,) = await list_overview(None)
+
+    assert (asking["id"], asking["asks"], answered["asks"]) == (str(session.id), True, False)
+
+
+@pytest.mark.kernel
 async def test_the_list_hears_of_memory_that_grows(host, monkeypatch):
     monkeypatch.setattr("sessions.kernels.host.SAMPLE_SECONDS", 0.05)
     monkeypatch.setattr("sessions.consumers.MEMORY_INTERVAL_SECONDS", 0.05)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 
+from tests.bench import browser
 from tests.bench.raw import RawKernel
 from tests.running import RunningServer
 
@@ -118,13 +119,15 @@ async def main() -> None:
         async with httpx.AsyncClient(
             base_url=server.url, timeout=120, limits=limits, trust_env=False
         ) as client:
-            wanted = sys.argv[1:] or ["round_trip", "cold_start", "sleepers"]
+            wanted = sys.argv[1:] or ["round_trip", "cold_start", "sleepers", "browser"]
             if "round_trip" in wanted:
                 await round_trip(server, client)
             if "cold_start" in wanted:
                 await cold_start(client)
             if "sleepers" in wanted:
                 await sleepers(server, client)
+            if "browser" in wanted:
+                await browser.measure(server, report)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { commsSince } from "../../static/workbench/js/fold-comms.js";
 import { emptyState, fold, queuePlaces, runningExecution } from "../../static/workbench/js/fold.js";
 
 /** Numbered events, from [type, data, execution] lines. */
@@ -128,4 +129,72 @@ test("a long log folds page by page", () => {
   for (let i = 0; i < events.length; i += 500) state = fold(state, events.slice(i, i + 500));
 
   assert.equal(shown(state)[0].chunks.length, 100_000);
+});
+
+// Cells and comms
+
+const comm = (kind, data = {}, id = "c", buffers = []) => ["comm",
+  { kind, comm_id: id, target_name: kind === "open" ? "jupyter.widget" : "", data, metadata: {}, buffers }];
+const update = (state, id, method = "update") => comm("msg", { method, state, buffer_paths: [] }, id);
+
+test("an execution knows its cell, if it has one", () => {
+  const state = folded(["execution_queued", { code: "1", cell: "k" }, "a"], queued("2", "b"));
+
+  assert.deepEqual([...state.executions.values()].map(({ cell }) => cell), ["k", null]);
+});
+
+test("a comm's state follows its updates and echoes, and other messages change nothing", () => {
+  const { comms } = folded(queued("x"), comm("open", { state: { value: 1, max: 9 }, buffer_paths: [] }),
+    update({ value: 2 }), update({ value: 3 }, "c", "echo_update"), comm("msg", { method: "custom", content: { value: 4 } }));
+
+  assert.deepEqual(comms.get("c"), { id: "c", targetName: "jupyter.widget", execution: "a", state: { value: 3, max: 9 }, buffers: [], isOpen: true });
+});
+
+test("buffers belong to their keys and go with them", () => {
+  const opened = comm("open", { state: { n: 1 }, buffer_paths: [["image"], ["list", 0]] }, "c", ["AA==", "AQ=="]);
+  const changed = comm("msg", { method: "update", state: {}, buffer_paths: [["image"]] }, "c", ["Ag=="]);
+  const { comms } = folded(opened, changed, update({ list: [] }));
+
+  assert.deepEqual(comms.get("c").buffers, [{ path: ["image"], encoding: "base64", data: "Ag==" }]);
+  assert.deepEqual(comms.get("c").state, { n: 1, list: [] });
+});
+
+test("comms end with a close and with their kernel, and their last state is kept", () => {
+  const closed = folded(comm("open", { state: { v: 1 } }), comm("open", { state: { v: 2 } }, "d"), comm("close"));
+  const died = fold(closed, [{ number: 9, type: "session_state", execution: null, at: "", data: { state: "died", reason: "" } }]);
+
+  assert.deepEqual([...closed.comms.values()].map(({ isOpen }) => isOpen), [false, true]);
+  assert.deepEqual([...died.comms.values()].map(({ isOpen, state }) => [isOpen, state.v]), [[false, 1], [false, 2]]);
+  assert.equal(closed.comms.get("d").isOpen, true);
+});
+
+test("a comm that no event touches stays the same object, and the state before stays as it was", () => {
+  const events = log(comm("open", { state: { v: 1 } }), comm("open", { state: { v: 1 } }, "d"), update({ v: 2 }, "d"));
+  const before = fold(emptyState(), events.slice(0, 2));
+  const copy = structuredClone(before.comms);
+
+  const after = fold(before, events.slice(2));
+
+  assert.equal(after.comms.get("c"), before.comms.get("c"));
+  assert.deepEqual(before.comms, copy);
+});
+
+test("comm events are handed on once each, also when two states go on from one", () => {
+  const events = log(comm("open", { state: {} }), update({ v: 1 }), update({ v: 2 }));
+  const before = fold(emptyState(), events.slice(0, 1));
+  const one = fold(before, events.slice(1, 2));
+  const other = fold(before, [{ ...events[2], number: 2 }]);
+
+  assert.deepEqual(commsSince(before, 0).map(({ number }) => number), [1]);
+  assert.deepEqual(commsSince(one, 1), [events[1]]);
+  assert.equal(commsSince(other, 1)[0].data.data.state.v, 2);
+});
+
+test("who is too far behind is told so", () => {
+  const events = log(...Array.from({ length: 10_000 }, (_, v) => update({ v })));
+  const state = fold(emptyState(), events);
+
+  assert.equal(commsSince(state, 0), null);
+  assert.equal(commsSince(state, 9_990).length, 10);
+  assert.ok(state.commLog.events.length <= 4_000);
 });

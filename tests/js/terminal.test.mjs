@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { PLAIN, applySgr } from "../../static/workbench/js/ansi.js";
-import { Terminal } from "../../static/workbench/js/terminal.js";
+import { PLAIN, applySgr } from "../../static/workbench/js/outputs/ansi.js";
+import { Terminal } from "../../static/workbench/js/outputs/terminal.js";
 
 function lines(...texts) {
   const terminal = new Terminal();
@@ -57,4 +57,23 @@ test("a line overwritten very often stays one line", () => {
   for (let i = 0; i < 20_000; i++) terminal.write(`\r${i} of 20000`);
 
   assert.equal(terminal.lines.length, 1);
+});
+
+test("nested progress bars leave what the outer one says", () => {
+  const outer = (n) => `\router ${n}/2`;
+  const inner = (n) => `\n\rinner ${n}\x1b[A`;
+  const text = outer(0) + inner(0) + inner(1) + `\n\r       \r\x1b[A` + outer(1) + inner(0) + `\n\r       \r\x1b[A` + outer(2);
+
+  assert.deepEqual(lines(text), ["outer 2/2", "       "]);
+});
+
+test("the cursor goes to a column, to the beginning of lines, and erases below", () => {
+  assert.deepEqual(lines("abc\x1b[1GX\x1b[1CY"), ["XbY"]);
+  assert.deepEqual(lines("a\nb\nc\x1b[2FX\x1b[J"), ["X"]);
+  assert.deepEqual(lines("a\x1b[2Jb"), ["ab"]);
+});
+
+test("the cursor cannot be sent far away to fill the memory", () => {
+  assert.ok(lines("\x1b[999999999Cx")[0].length <= 1_001);
+  assert.ok(lines("\x1b[999999999Gx")[0].length <= 1_001);
 });

@@ -2,6 +2,8 @@
 // The page is a fold of the event log: (state, events) -> state. Pure, no DOM.
 // The events are described in docs/events.md.
 
+import { closeComms, hearComm } from "./fold-comms.js";
+
 /**
  * @typedef {{number: number, type: string, execution: string | null, at: string, data: any}} LogEvent
  * @typedef {{kind: "stream", name: string, chunks: string[], key: number}} StreamOutput
@@ -17,9 +19,11 @@
  * @property {string} kind "code" or "command"
  * @property {string} origin
  * @property {string} clientId
+ * @property {string | null} cell key of the notebook's cell it ran for; null: it is one itself
  * @property {string} state
  * @property {string} reason
  * @property {string | null} queuedAt
+ * @property {number} queuedNumber of the event that queued it
  * @property {string | null} startedAt
  * @property {number | null} durationSeconds
  * @property {number | null} executionCount
@@ -27,35 +31,46 @@
  * @property {{prompt: string, password: boolean} | null} input what it waits for in input()
  * @property {boolean} clearPending clear_output(wait=True) was called; the next output clears
  * @property {Output[]} outputs
+ * @typedef {import("./fold-comms.js").Comm} Comm
+ * @typedef {import("./fold-comms.js").CommLog} CommLog
  * @typedef {object} State
  * @property {number} number of the last event folded in
  * @property {{state: string, reason: string, kernel: string, since: string | null}} session
  * @property {Map<string, Execution>} executions in the order in which they were queued
+ * @property {Map<string, Comm>} comms by comm id, in the order in which they were opened
+ * @property {CommLog} commLog
  * @property {number} nextKey
  */
+
+// In these states the kernel of before lives on; in all others its comms are gone.
+const ALIVE = new Set(["idle", "busy"]);
 
 /** @returns {State} */
 export function emptyState() {
   const session = { state: "", reason: "", kernel: "", since: null };
-  return { number: 0, session, executions: new Map(), nextKey: 1 };
+  const commLog = { events: [], count: 0 };
+  return { number: 0, session, executions: new Map(), comms: new Map(), commLog, nextKey: 1 };
 }
 
 /**
  * The state after `events`, in order. Events that are in it already change nothing. `before` is
- * left as it was, and executions that no event touched are the same objects in both.
+ * left as it was, and executions and comms that no event touched are the same objects in both.
  * @param {State} before
  * @param {LogEvent[]} events
  * @returns {State}
  */
 export function fold(before, events) {
   const draft = { ...before, executions: new Map(before.executions) };
-  const own = new Set(); // the executions and outputs that are copies already
+  const own = new Set(); // the executions, outputs, comms that are copies already
   for (const event of events) {
     if (event.number <= draft.number) continue;
     draft.number = event.number;
     if (event.type === "session_state") {
       const { state, reason, kernel } = event.data;
       draft.session = { state, reason, kernel: kernel ?? draft.session.kernel, since: event.at };
+      if (!ALIVE.has(state)) closeComms(draft, own);
+    } else if (event.type === "comm") {
+      hearComm(draft, own, event);
     } else if (event.type === "execution_queued" && event.execution) {
       draft.executions.set(event.execution, queued(event.execution, event));
       own.add(draft.executions.get(event.execution));
@@ -67,6 +82,17 @@ export function fold(before, events) {
     }
   }
   return draft;
+}
+
+// What a session's state says while it exists for its clients.
+const LIVE_STATES = new Set(["starting", "idle", "busy", "restarting", "died"]);
+
+/**
+ * Whether the session has not ended.
+ * @param {State} state
+ */
+export function isLive(state) {
+  return LIVE_STATES.has(state.session.state);
 }
 
 /**
@@ -148,16 +174,18 @@ const HAPPENINGS = {
  * @param {LogEvent} event
  * @returns {Execution}
  */
-function queued(id, { at, data }) {
+function queued(id, { at, number, data }) {
   return {
     id,
     code: data.code,
     kind: data.kind ?? "code",
     origin: data.origin ?? "",
     clientId: data.client_id ?? "",
+    cell: data.cell ?? null,
     state: "queued",
     reason: "",
     queuedAt: at,
+    queuedNumber: number,
     startedAt: null,
     durationSeconds: null,
     executionCount: null,

@@ -3,27 +3,28 @@
 
 import { closeQuestion, confirmed, restartQuestion } from "./confirm.js";
 import { find, readJson, setText, showProblem } from "./dom.js";
+import { NewSession } from "./new-session.js";
+import { Roving } from "./roving.js";
 import { SessionRow } from "./session-row.js";
 import { Socket, socketUrl } from "./socket.js";
 import { showConnection, showDetail } from "./status-line.js";
 import { setServerTime } from "./time.js";
-import { sessionPath } from "./words.js";
 
 /** @type {any[]} */ let sessions = readJson("sessions");
 /** @type {Map<string, SessionRow>} */ const rows = new Map();
-/** The session to open as soon as there is a connection; empty if none is. */
-let wanted = "";
 
 const list = find("[data-list]");
 const problem = find("[data-problem]");
 const search = /** @type {HTMLInputElement} */ (find("[data-search]"));
 const socket = new Socket(() => socketUrl("/ws/sessions/"));
+const newSession = new NewSession(() => new Set(sessions.filter(({ is_live }) => is_live).map(({ identifier }) => identifier)));
+const roving = new Roving(list, "[data-name]", () => search.focus());
 
 // Frames
 
 socket.onState((state) => {
   showConnection(state);
-  if (state === "open") connected();
+  if (state === "open") showProblem(problem, "");
 });
 socket.on("live", () => showConnection("live"));
 socket.on("sessions", (frame) => {
@@ -31,17 +32,10 @@ socket.on("sessions", (frame) => {
   sessions = frame.sessions;
   draw();
 });
-socket.on("opened", (frame) => location.assign(sessionPath(frame.session)));
 socket.on("error", (frame) => {
   if (frame.in_reply_to === null && frame.code === "host_unavailable") showConnection("unavailable");
   else showProblem(problem, frame.message);
 });
-
-function connected() {
-  showProblem(problem, "");
-  if (wanted) send({ type: "open", identifier: wanted });
-  wanted = "";
-}
 
 // Drawing
 
@@ -52,21 +46,24 @@ function draw() {
     row.element.remove();
     rows.delete(id);
   }
+  const focused = document.activeElement;
   sessions.forEach((session, place) => {
     const row = rows.get(session.id) ?? new SessionRow(act);
     rows.set(session.id, row);
     row.update(session);
-    // Moving an element takes the focus from it: only if its place differs.
+    // Only if its place differs: a moved element loses the focus.
     if (list.children[place] !== row.element) list.insertBefore(row.element, list.children[place] ?? null);
   });
+  if (focused instanceof HTMLElement && list.contains(focused)) focused.focus({ preventScroll: true });
   filter();
   const live = sessions.filter((session) => session.is_live).length;
   setText(find("[data-count]"), sessions.length ? `${live} live` : "");
   find("[data-table]").hidden = !sessions.length;
+  find("[data-table]").classList.toggle("has-owners", sessions.some(({ owner }) => owner));
   find("[data-empty]").hidden = sessions.length > 0;
   find(".sessions-head [data-new]").hidden = !sessions.length;
   find(".search").hidden = !sessions.length;
-  showDetail(`${sessions.length} sessions shown, ${live} live`);
+  showDetail(`${sessions.length === 1 ? "1 session" : `${sessions.length} sessions`} shown, ${live} live`);
 }
 
 function filter() {
@@ -75,6 +72,7 @@ function filter() {
   for (const row of rows.values()) shown += Number(row.filter(words));
   find("[data-no-match]").hidden = shown > 0 || !sessions.length;
   find(".session-columns").hidden = shown === 0;
+  roving.settle();
 }
 
 // Actions
@@ -96,23 +94,8 @@ function send(frame) {
   return isSent;
 }
 
-function openNew() {
-  const identifier = freshName();
-  if (send({ type: "open", identifier })) return;
-  wanted = identifier;
-  showProblem(problem, "Connecting. The session opens as soon as the server answers.");
-}
-
-/** A name nobody has yet: "session-1", "session-2" … */
-function freshName() {
-  const taken = new Set(sessions.map((session) => session.identifier));
-  let n = 1;
-  while (taken.has(`session-${n}`)) n += 1;
-  return `session-${n}`;
-}
-
 for (const button of document.querySelectorAll("[data-new]")) {
-  button.addEventListener("click", openNew);
+  button.addEventListener("click", () => newSession.open());
 }
 find("[data-copy]").addEventListener("click", async (event) => {
   const button = /** @type {HTMLElement} */ (event.currentTarget);
@@ -129,14 +112,22 @@ async function copy(element) {
 
 search.addEventListener("input", filter);
 search.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowDown") {
+    event.preventDefault();
+    roving.enter();
+  }
   if (event.key !== "Escape") return;
   search.value = "";
   filter();
 });
 addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.target !== document.body) return;
+  const isElsewhere = event.target instanceof Element && event.target.closest("input, select, textarea, dialog, [popover]");
+  if (event.ctrlKey || event.metaKey || event.altKey || isElsewhere) return;
+  const act = { "/": () => search.focus(), ArrowDown: () => roving.enter() }[event.key];
+  // In the list the arrow keys have been obeyed already.
+  if (!act || event.defaultPrevented) return;
   event.preventDefault();
-  search.focus();
+  act();
 });
 setInterval(() => rows.forEach((row) => row.tick()), 1000);
 

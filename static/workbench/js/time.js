@@ -51,12 +51,17 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+// Made once each: making one takes longer than all it writes for a page.
+const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+
 /**
  * The exact time, for titles.
  * @param {string} iso
  */
 export function exact(iso) {
-  return new Date(iso).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  return EXACT.format(new Date(iso));
 }
 
 /**
@@ -66,4 +71,16 @@ export function exact(iso) {
 export function ordinal(n) {
   const teens = n % 100 >= 11 && n % 100 <= 13;
   return `${n}${(!teens && { 1: "st", 2: "nd", 3: "rd" }[n % 10]) || "th"}`;
+}
+
+/**
+ * When something was, shortly: "14:05" today, "Mar 3, 14:05" before.
+ * @param {string} iso
+ */
+export function clock(iso) {
+  const at = new Date(iso);
+  const isToday = at.toDateString() === new Date(serverNow()).toDateString();
+  const time = CLOCK.format(at);
+  if (isToday) return time;
+  return `${DAY.format(at)}, ${time}`;
 }

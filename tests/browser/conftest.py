@@ -1,0 +1,85 @@
+"""Real browsers on the whole server: supervisor, kernel host, daphne and kernels."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, async_playwright
+
+from tests.browser.notebook import Notebook
+from tests.running import RunningServer
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server for all tests of the browser; each test has sessions of its own."""
+    with RunningServer(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+@pytest.fixture
+def url(server: RunningServer) -> str:
+    """Where the server is."""
+    return server.url
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    if not CHROMIUM:
+        pytest.skip("Chromium is not installed; make test installs it")
+    async with async_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu"]
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+def problems() -> list[str]:
+    """What pages complain of; a test that expects complaints empties it."""
+    return []
+
+
+@pytest.fixture
+async def new_page(browser: Browser, problems: list[str]) -> AsyncIterator[object]:
+    """Opens pages of persons of their own; script errors and breaches of policy fail the test."""
+
+    async def open_page(**options: object) -> Page:
+        context = await browser.new_context(**options)  # type: ignore[arg-type]
+        page = await context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: problems.append(error.stack or str(error)))
+        page.on("console", lambda line: line.type == "error" and problems.append(line.text))
+        return page
+
+    yield open_page
+    assert problems == []
+
+
+@pytest.fixture
+async def page(new_page) -> Page:
+    return await new_page(viewport={"width": 1280, "height": 860})
+
+
+@pytest.fixture
+def identifier() -> str:
+    """A name no other test uses."""
+    return f"notebook-{next(_numbers)}"
+
+
+@pytest.fixture
+async def notebook(server: RunningServer, page: Page, identifier: str) -> Notebook:
+    """The empty notebook of a new session, open and live."""
+    answer = httpx.post(f"{server.url}/api/v1/sessions", json={"identifier": identifier})
+    assert answer.status_code == 201
+    notebook = Notebook(page, server.url, answer.json()["id"], identifier)
+    await notebook.open()
+    return notebook
