@@ -5,7 +5,7 @@
 import { receivePreludes } from "./bokeh.js";
 import { tell, listen } from "./page.js";
 import { render } from "./render.js";
-import { endWidgets, forgetEnd, receiveComm, receiveModels } from "./widgets.js";
+import { endWidgets, receiveComm, receiveModels } from "./widgets.js";
 
 // The page lets a frame grow so far; what is higher scrolls inside.
 const MOST_HEIGHT = 10_000;
@@ -30,7 +30,6 @@ async function show({ outputs, theme }) {
   await sent();
   if (mine !== shows) return;
   root.replaceChildren();
-  forgetEnd();
   for (const output of outputs) {
     const element = document.createElement("div");
     element.className = "output";

@@ -57,7 +57,7 @@ export async function receiveComm(message) {
 
 /** The kernel is gone: what is shown stays to be looked at. */
 export function endWidgets() {
-  document.documentElement.classList.add("widgets-ended");
+  for (const widget of document.querySelectorAll("#outputs > .output > .lm-Widget")) widget.toggleAttribute("inert", true);
   manager?.disconnect();
   if (document.querySelector("[data-ended]")) return;
   const note = document.createElement("p");
@@ -65,11 +65,6 @@ export function endWidgets() {
   note.dataset.ended = "";
   note.textContent = ENDED;
   document.getElementById("outputs")?.append(note);
-}
-
-/** Other widgets are going to be shown. */
-export function forgetEnd() {
-  document.documentElement.classList.remove("widgets-ended");
 }
 
 /** @param {string} id @returns {Promise<void>} */

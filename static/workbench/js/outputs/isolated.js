@@ -39,6 +39,7 @@ const MOST_MESSAGES = 2_000; // of one frame within a second; a widget that is m
 const EXPECTED_HEIGHT = 160; // until it is known, so that the page does not jump much
 
 const SILENT = "The scripts of this output do not answer, and all outputs with scripts wait for them.";
+const WAITING = "This output waits for the scripts of another one, maybe in another tab, that do not answer.";
 const STOPPED = "The scripts of this output were stopped.";
 const TOO_MANY = "The scripts of this output were stopped: they sent more messages than the page can read.";
 
@@ -60,8 +61,8 @@ export class IsolatedFrame {
   element = document.createElement("div");
   isAnswering = true;
   isAtWork = false;
+  isReady = false;
   #iframe = document.createElement("iframe");
-  #isReady = false;
   /** In place of what does not answer, or beside it. @type {HTMLElement | null} */ #notice = null;
   /** Its messages in this second. */ #messages = { second: 0, count: 0 };
   /** @type {Bundle[]} */ #outputs = [];
@@ -112,7 +113,7 @@ export class IsolatedFrame {
    */
   show(outputs) {
     this.#outputs = outputs;
-    if (this.#isReady) this.#post({ type: "show", outputs, theme: this.#theme });
+    if (this.isReady) this.#post({ type: "show", outputs, theme: this.#theme });
   }
 
   /**
@@ -130,7 +131,7 @@ export class IsolatedFrame {
    * @param {CommMessage} message
    */
   comm(message) {
-    if (this.#isReady && this.#models.has(message.comm_id)) this.#post({ type: "comm", message });
+    if (this.isReady && this.#models.has(message.comm_id)) this.#post({ type: "comm", message });
   }
 
   /** @param {string} theme */
@@ -167,14 +168,18 @@ export class IsolatedFrame {
     else if (data?.type === "showing" || data?.type === "shown") this.isAtWork = data.type === "showing";
   }
 
+  content() {
+    return JSON.stringify(this.#outputs.map(({ data }) => data));
+  }
+
   ask() {
-    this.isAnswering = !this.#isReady; // one that loads is not asked yet
+    this.isAnswering = false;
     this.#post({ type: "ping" });
   }
 
   /** @param {(() => void) | null} stop */
   offerStop(stop) {
-    if (stop && !this.#notice) this.#say(SILENT, "Stop them", stop);
+    if (stop && !this.#notice) this.#say(this.isReady ? SILENT : WAITING, "Stop them", stop);
     else if (!stop && this.isLoaded) this.#unsay();
   }
 
@@ -182,7 +187,7 @@ export class IsolatedFrame {
     if (!this.isLoaded) return;
     byWindow.delete(this.#iframe.contentWindow);
     this.#iframe.remove();
-    this.#isReady = this.isAtWork = false;
+    this.isReady = this.isAtWork = false;
     this.#say(STOPPED, "Show it again", () => this.reload());
   }
 
@@ -240,7 +245,7 @@ export class IsolatedFrame {
   }
 
   #begin() {
-    this.#isReady = true;
+    this.isReady = true;
     this.#models.clear();
     this.show(this.#outputs);
   }
@@ -281,7 +286,7 @@ export class IsolatedFrame {
   #post(message) {
     // Its origin is null, which cannot be named as a target; the window is its own, and nobody
     // else can load a page of ours into it.
-    if (this.#isReady) this.#iframe.contentWindow?.postMessage(message, "*");
+    if (this.isReady) this.#iframe.contentWindow?.postMessage(message, "*");
   }
 }
 
