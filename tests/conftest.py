@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,6 +10,10 @@ import pytest
 from django.test import AsyncClient
 
 from sessions.engines import close_engine
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As when a shell runs the tests in the background. The server's programs would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -8,16 +8,17 @@ from typing import Any
 
 from sessions.kernels.host import Host, HostConfig
 from sessions.testing import MemoryRecorder
+from tests.running import SERVERS
 
 ROOT = Path(__file__).parents[1]
 NAMED: dict[str, Any] = {"owner_id": None, "identifier": "s"}
 
 
 def descendants(pid: int) -> set[int]:
-    """The processes started by ``pid``, and by those."""
+    """The processes started by ``pid``, and by those; not servers that other tests share."""
     found: set[int] = set()
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, children.read_text().split()):
+        for child in set(map(int, children.read_text().split())) - SERVERS:
             found |= {child} | descendants(child)
     return found
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parent.parent
+# The processes of all servers, ended ones too: tests that count processes leave them out.
+SERVERS: set[int] = set()
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
 
@@ -63,7 +65,7 @@ class RunningServer:
     def manage(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A management command, its output appended to the log."""
         with self.log.open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "manage.py", *arguments],
                 cwd=ROOT,
                 env=self.environment,
@@ -71,6 +73,8 @@ class RunningServer:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        SERVERS.add(process.pid)
+        return process
 
     def child(self, action: str) -> int:
         """The process id of the supervisor's ``host`` or ``web`` child."""
