@@ -111,7 +111,8 @@ class Download:
 
 def workspace_of(session_id: UUID) -> Workspace:
     """The workspace of a session, whether it exists or not."""
-    return Workspace(workspace_path(Path(settings.WORKBENCH_DATA_DIR), session_id), max_bytes=None)
+    path = workspace_path(Path(settings.WORKBENCH_DATA_DIR), session_id)
+    return Workspace(path, max_bytes=settings.WORKBENCH_SESSION_LIMITS.workspace_bytes)
 
 
 async def list_files(

@@ -123,6 +123,7 @@ class SessionAdmin(ReadOnlyAdmin):
         "last_active_at",
         "ended_at",
         "idle_timeout_seconds",
+        "policy",
         "last_event_number",
     )
     readonly_fields = ("id", "coloured_state", "links")

@@ -73,6 +73,9 @@ class Session(models.Model):
     )
     # What the face wants to remember of how it was opened; opaque to everybody else.
     request = models.JSONField(default=dict, blank=True)
+    # What it may do and use: network and limits, as sessions/kernels/policy.py has them. Empty
+    # for sessions older than that.
+    policy = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField()
     last_active_at = models.DateTimeField()
     # None while it is live.

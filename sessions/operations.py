@@ -49,6 +49,8 @@ class SessionInfo:
     idle_timeout_seconds: int | None
     # What the face that opened it wanted to be remembered.
     request: dict[str, Any] = field(default_factory=dict)
+    # What it may do: sessions/kernels/policy.py.
+    policy: dict[str, Any] = field(default_factory=dict)
     # True if this call opened it.
     created: bool = False
 
@@ -108,14 +110,17 @@ async def open_session(
     idle_timeout_seconds: int | None = None,
     environment: dict[str, str] | None = None,
     request: dict[str, Any] | None = None,
+    policy: dict[str, Any] | None = None,
 ) -> SessionInfo:
     """The live session ``ref`` names, opened if there is none. Does not wait for its kernel.
 
     ``origin`` is the face it is opened through; ``kernel_name`` an installed kernelspec, empty
     for the default one. ``environment`` is what its kernel and its commands find in theirs,
     beyond what all have; it is kept in memory only. ``request`` is what the face wants to
-    remember. All of these count only if this call opens it. Raises InvalidValue for a bad
-    identifier or environment, KernelspecNotFound, SessionLimitReached.
+    remember. ``policy`` is what it may do, less than the operator's: ``{"network": "none" or
+    "host", "limits": {…}}``, each optional; the names of limits are those of
+    sessions/kernels/limits.py. All of these count only if this call opens it. Raises InvalidValue
+    for a bad identifier, environment or policy, KernelspecNotFound, SessionLimitReached.
     """
     return _session(
         await engine().call(
@@ -127,6 +132,7 @@ async def open_session(
             idle_timeout_seconds=idle_timeout_seconds,
             environment=environment or {},
             request=request or {},
+            policy=policy or {},
         )
     )
 

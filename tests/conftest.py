@@ -27,6 +27,8 @@ def data_dir(tmp_path: Path, settings) -> Path:
 async def host(settings, transactional_db) -> AsyncIterator[None]:
     """A kernel host in this process, ended with the test, its sessions and kernels too."""
     settings.WORKBENCH_ENGINE = "inline"
+    # A process that imports everything once is worth it from the second session on.
+    settings.WORKBENCH_FORK_KERNELS = False
     yield
     await close_engine()
 

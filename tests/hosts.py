@@ -23,9 +23,21 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
+def forked_kernels() -> set[int]:
+    """The processes that zygotes have forked, of all hosts: nobody's children."""
+    found = set()
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"workbench_zygote" in (directory / "cmdline").read_bytes():
+                found.add(int(directory.name))
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return found
+
+
 async def started_host(tmp_path: Path, **config: Any) -> Host:
     """A started host; its sessions live below ``tmp_path``."""
-    given = {"prefixes": (ROOT / ".venv-kernels",), **config}
+    given = {"prefixes": (ROOT / ".venv-kernels",), "forks": False, **config}
     host = Host(
         HostConfig(name="test", data_dir=tmp_path / "data", run_dir=tmp_path / "run", **given),
         MemoryRecorder(),

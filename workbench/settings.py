@@ -6,9 +6,31 @@ import secrets
 from pathlib import Path
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from sessions.exceptions import InvalidValue
+from sessions.kernels.limits import (
+    Limits,
+    default_memory_bytes,
+    machine_memory_bytes,
+    parse_count,
+    parse_size,
+)
+from sessions.kernels.policy import Network
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
+
+
+def _network() -> Network:
+    text = env("WORKBENCH_SESSION_NETWORK", default="none")
+    try:
+        return Network(text)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"WORKBENCH_SESSION_NETWORK is {text!r}; it is none, allowed or host."
+        ) from None
+
 
 # --- Where things are -----------------------------------------------------------------------
 
@@ -37,6 +59,18 @@ WORKBENCH_REFRESH_FILES = "files.operations.refresh"
 WORKBENCH_KERNEL_PREFIX = Path(
     env("WORKBENCH_KERNEL_PREFIX", default=str(BASE_DIR / ".venv-kernels"))
 )
+# Whether Python kernels are forked; otherwise each is started by itself.
+WORKBENCH_FORK_KERNELS = env.bool("WORKBENCH_FORK_KERNELS", default=True)
+# Modules that Python kernels have imported already when they start; those not there are left out.
+WORKBENCH_PREIMPORT = env.list(
+    "WORKBENCH_PREIMPORT", default=["numpy", "pandas", "matplotlib.pyplot"]
+)
+# Kernels that are kept waiting for a session; each takes some 30 MB.
+WORKBENCH_WARM_KERNELS = env.int(
+    "WORKBENCH_WARM_KERNELS", default=max(0, min(4, machine_memory_bytes() // 1024**3))
+)
+# "none", "allowed" (for sessions that ask) or "host": the network of the machine.
+WORKBENCH_SESSION_NETWORK = _network()
 # Bytes of output kept of one execution, the first half and the last.
 WORKBENCH_MAX_OUTPUT_BYTES = env.int("WORKBENCH_MAX_OUTPUT_BYTES", default=10 * 1024 * 1024)
 # Bytes of one uploaded file.
@@ -45,6 +79,29 @@ WORKBENCH_MAX_UPLOAD_BYTES = env.int("WORKBENCH_MAX_UPLOAD_BYTES", default=128 *
 WORKBENCH_MAX_BODY_BYTES = env.int(
     "WORKBENCH_MAX_BODY_BYTES", default=WORKBENCH_MAX_UPLOAD_BYTES + 16 * 1024 * 1024
 )
+
+
+def _limits() -> Limits:
+    """What one session may use; a session may ask for less. "none": no limit."""
+    try:
+        limits = Limits(
+            memory_bytes=parse_size(
+                env("WORKBENCH_SESSION_MEMORY", default=str(default_memory_bytes()))
+            ),
+            processes=parse_count(env("WORKBENCH_SESSION_PROCESSES", default="256")),
+            open_files=parse_count(env("WORKBENCH_SESSION_OPEN_FILES", default="1024")),
+            file_bytes=parse_size(env("WORKBENCH_SESSION_FILE_SIZE", default="2g")),
+            workspace_bytes=parse_size(env("WORKBENCH_SESSION_WORKSPACE", default="5g")),
+            tmp_bytes=parse_size(env("WORKBENCH_SESSION_TMP", default="512m")),
+            cpu_weight=env.int("WORKBENCH_SESSION_CPU_WEIGHT", default=100),
+        )
+        limits.check()
+    except (InvalidValue, ValueError) as error:
+        raise ImproperlyConfigured(f"A WORKBENCH_SESSION_ setting is wrong: {error}") from error
+    return limits
+
+
+WORKBENCH_SESSION_LIMITS = _limits()
 
 
 # --- Security -------------------------------------------------------------------------------

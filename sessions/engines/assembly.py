@@ -68,6 +68,11 @@ async def assemble_host(
             max_sessions=settings.WORKBENCH_MAX_SESSIONS,
             max_output_bytes=settings.WORKBENCH_MAX_OUTPUT_BYTES,
             idle_timeout_seconds=settings.WORKBENCH_IDLE_TIMEOUT_SECONDS or None,
+            limits=settings.WORKBENCH_SESSION_LIMITS,
+            network=settings.WORKBENCH_SESSION_NETWORK,
+            forks=settings.WORKBENCH_FORK_KERNELS,
+            preimport=tuple(settings.WORKBENCH_PREIMPORT),
+            warm_kernels=settings.WORKBENCH_WARM_KERNELS,
         ),
         recorder,
         # The files app stands above this one: it is named, not imported.

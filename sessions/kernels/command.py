@@ -43,6 +43,7 @@ class RunningCommand:
         self._process = process
         self._sandbox = sandbox
         self._dialogue = dialogue
+        self._kills_before = sandbox.group.oom_kills() if sandbox.group else 0
         # The exit code, negative if a signal ended it; set when all output has been read.
         self.ended = asyncio.create_task(self._run(stdin, on_output), name="command")
 
@@ -111,6 +112,12 @@ class RunningCommand:
             # for ever, with the output held open: that is in the same group.
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def why_it_ended(self, exit_code: int) -> str:
+        """Which limit of the session ended it, as a sentence; empty if none did."""
+        return self._sandbox.limits.why_it_ended(
+            self._sandbox.group, exit_code, kills_before=self._kills_before, what="the program"
+        )
 
     def kill(self) -> None:
         """End it and everything it started."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from sessions.kernels.limits import Limits
+from sessions.kernels.policy import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +27,12 @@ class HostConfig:
     max_output_bytes: int = 10 * 1024 * 1024
     # Default of sessions that do not say; None: they never expire.
     idle_timeout_seconds: int | None = 1800
+    # Whether Python kernels may be forked from a process that has imported what they need.
+    forks: bool = True
+    # Modules it imports, if they are there.
+    preimport: tuple[str, ...] = ("numpy", "pandas", "matplotlib.pyplot")
+    # Kernels that are kept waiting for a session.
+    warm_kernels: int = 0
+    # What a session may use; one that asks for less gets less.
+    limits: Limits = field(default_factory=Limits.none)
+    network: Network = Network.NONE

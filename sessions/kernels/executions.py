@@ -77,6 +77,8 @@ class LiveExecution:
         self.events: list[Event] | None = [] if collect else None
         # Set when somebody asked to interrupt it.
         self.interrupted = asyncio.Event()
+        # Why that was, if it was not a person's wish; a sentence.
+        self.interrupted_because = ""
         self.ended = asyncio.Event()
 
     @property

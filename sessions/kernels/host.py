@@ -73,7 +73,7 @@ class Host:
 
     async def start(self) -> None:
         """Make the run directory and begin to look for idle sessions."""
-        self._sessions.start()
+        await self._sessions.start()
         self._spawn(self._reap(), "reap idle sessions")
         self._spawn(self._measure(), "measure sessions")
 
@@ -97,6 +97,7 @@ class Host:
         idle_timeout_seconds: int | None = None,
         environment: dict[str, str] | None = None,
         request: dict[str, Any] | None = None,
+        policy: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         """See operations.open_session."""
         record = SessionRecord(
@@ -108,7 +109,7 @@ class Host:
             idle_timeout_seconds=idle_timeout_seconds or self.config.idle_timeout_seconds,
             request=clean(request or {}),
         )
-        session, created = await self._sessions.find_or_open(record, environment)
+        session, created = await self._sessions.find_or_open(record, environment, policy)
         return {**session.record.to_wire(), "created": created}
 
     async def find_session(self, *, owner_id: int | None, identifier: str) -> dict[str, Any]:
@@ -430,8 +431,16 @@ class Host:
             processes = {each.record.id: each.process_ids for each in self._sessions}
             try:
                 await asyncio.to_thread(self._meter.sample, processes)
+                await self._check_usage()
             except Exception:
                 logger.exception("the sessions could not be measured")
+
+    async def _check_usage(self) -> None:
+        """End what uses more than it may; only those that run something are looked at."""
+        for session in list(self._sessions):
+            if session.is_running:
+                why = await asyncio.to_thread(session.look_at_files)
+                session.check_usage(self._meter.memory_bytes(session.record.id), why)
 
     def _files_may_have_changed(self, session_id: UUID) -> None:
         """Look through a session's files soon; many executions in a row share one look."""

@@ -36,6 +36,15 @@ def on_first(comm, message):
 comm.get_comm_manager().register_target({TARGET!r}, on_first)
 """
 
+# Run once in a kernel that was started before it was known for whom.
+SET_VARIABLES = """
+import os, sys, time
+os.environ.update(variables)
+time.tzset()
+added = variables.get("PYTHONPATH", "").split(os.pathsep)
+sys.path[:0] = [path for path in added if path]
+"""
+
 MAX_VARIABLES = 1_000
 MAX_NAME_LENGTH = 200
 VALUE_LENGTH = 200  # characters of a value in the list, and of a cell in a table

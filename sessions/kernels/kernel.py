@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import shutil
 import signal
+import stat
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from socket import AF_UNIX
+from socket import socket as PlainSocket
 from typing import Any
 from uuid import uuid4
 
@@ -33,7 +35,9 @@ from sessions.exceptions import (
     NotSupported,
 )
 from sessions.kernels import inside, provisioner
+from sessions.kernels.removal import remove_tree
 from sessions.kernels.sandbox import Sandbox
+from sessions.kernels.zygotes import Zygote
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +49,10 @@ STRAGGLER_SECONDS = 5.0  # between a reply and its "idle", or the other way roun
 MESSAGES_IN_A_ROW = 16  # of one flooding kernel, before anybody else has a turn
 MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 SOCKET_POLL_SECONDS = 0.005
-RECONNECT_MILLISECONDS = 5  # for a socket whose file is there a moment before it listens
+NEVER = -1  # for zmq: do not connect again
+# Messages that are none, and bytes of them, before a kernel is ended for it; of the first few the
+# log tells.
+MAX_BAD_MESSAGES, MAX_BAD_BYTES, BAD_MESSAGES_LOGGED = 1_000, 64 * 1024 * 1024, 3
 MAX_COMMS_WAITING = 1_000  # messages of clients that the kernel has not come to
 MAX_ASKED = 1_000  # questions whose late output is told from a stranger's
 WELCOME_SECONDS = 0.1  # for the first sign of life on iopub, before asking again
@@ -56,10 +63,14 @@ class Death:
     """How a kernel's process ended."""
 
     exit_code: int
+    # What its limits had to do with it, a sentence; empty if nothing.
+    limit: str = ""
 
     @property
     def sentence(self) -> str:
         """For people; says only what is known."""
+        if self.limit:
+            return self.limit
         # bubblewrap reports a signal the way shells do.
         signum = -self.exit_code if self.exit_code < 0 else self.exit_code - 128
         if signum > 0:
@@ -76,6 +87,10 @@ class Message:
     content: dict[str, Any]
     metadata: dict[str, Any]
     buffers: list[bytes]
+
+
+def _nothing(_: Message) -> None:
+    """What happens in a kernel that nobody has."""
 
 
 class Request:
@@ -120,8 +135,9 @@ class LiveKernel:
         context: zmq.asyncio.Context,
         sandbox: Sandbox,
         environment: dict[str, str],
-        on_message: Callable[[Message], None],
-        on_input: Callable[[Message], None],
+        on_message: Callable[[Message], None] = _nothing,
+        on_input: Callable[[Message], None] = _nothing,
+        zygote: Zygote | None = None,
     ) -> None:
         assert sandbox.sockets is not None
         provisioner.register()
@@ -130,6 +146,15 @@ class LiveKernel:
         self._environment = environment
         self._on_message = on_message
         self._on_input = on_input
+        self._zygote = zygote
+        self._kills_before = sandbox.group.oom_kills() if sandbox.group else 0
+        self._is_ready = False
+        # What arrived and was no message.
+        self._bad_messages = self._bad_bytes = 0
+        # Which limit it is ended for; empty while there is none.
+        self._limit = ""
+        # Of the session that it waited for; the walls of others have theirs from the start.
+        self._variables: dict[str, str] = {}
         self._manager = AsyncKernelManager(
             kernel_name=name,
             kernel_spec_manager=specs,
@@ -168,21 +193,28 @@ class LiveKernel:
     # --- Life ---------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the process and return when it is ready to run code.
+        """Start the process, unless it waited for this, and return when it is ready to run code.
 
         Raises KernelStartFailed; nothing is left running then.
         """
+        if self._is_ready:
+            await self._set_variables()
+            return
         try:
             async with asyncio.timeout(START_SECONDS):
                 await self._manager.start_kernel(
                     sandbox=self._sandbox,
+                    zygote=self._zygote,
                     env=dict(self._environment),
                     extra_arguments=self._extra_arguments(),
                 )
+                # Interrupts go over our own socket; this one would connect again, to whatever.
+                self._manager._close_control_socket()
                 self._spawn(self._watch(), "watch")
                 await self._connect()
                 await self._handshake()
                 await self._move_in()
+                self._is_ready = True
         except TimeoutError:
             await self.stop()
             raise KernelStartFailed(
@@ -195,6 +227,20 @@ class LiveKernel:
             await self.stop()
             raise
 
+    def serve(
+        self,
+        on_message: Callable[[Message], None],
+        on_input: Callable[[Message], None],
+        variables: dict[str, str],
+    ) -> None:
+        """Be a session's from the next ``start`` on: one that waited, and has run nothing yet.
+
+        ``variables`` are what this session's processes find in their environment besides.
+        """
+        self._on_message = on_message
+        self._on_input = on_input
+        self._variables = variables
+
     async def stop(self, reason: str = "") -> None:
         """End the process at once, and everything it started. Idempotent.
 
@@ -204,6 +250,15 @@ class LiveKernel:
         if self._stop is None:
             self._stop = asyncio.create_task(self._end(), name=f"stop {self.name}")
         await asyncio.shield(self._stop)
+
+    def exceed(self, why: str) -> None:
+        """End the process because it uses more than it may; ``why`` is a sentence."""
+        if self._limit:
+            return
+        self._limit = why
+        process = self._manager.provisioner
+        if process is not None and process.has_process:
+            self._spawn(process.kill(), "kill")
 
     @property
     def is_stopping(self) -> bool:
@@ -226,7 +281,7 @@ class LiveKernel:
         self._fail_waiting()
         await self._manager.cleanup_resources()
         assert self._sandbox.sockets is not None
-        await asyncio.to_thread(shutil.rmtree, self._sandbox.sockets, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, self._sandbox.sockets)
 
     async def interrupt(self) -> None:
         """Interrupt what runs: SIGINT, or a message if the kernelspec says so."""
@@ -338,8 +393,14 @@ class LiveKernel:
         """Started with the process, ends with it; the only one to learn its exit code."""
         exit_code = await self._process().wait()
         if not self.death.done():
-            self.death.set_result(Death(exit_code or 0))
+            self.death.set_result(Death(exit_code or 0, self._exceeded(exit_code or 0)))
         self._fail_waiting()
+
+    def _exceeded(self, exit_code: int) -> str:
+        if self._limit:
+            return self._limit
+        group, limits = self._sandbox.group, self._sandbox.limits
+        return limits.why_it_ended(group, exit_code, kills_before=self._kills_before)
 
     def _fail_waiting(self) -> None:
         for future in self._replies.values():
@@ -357,8 +418,8 @@ class LiveKernel:
             socket = self._manager.context.socket(socket_type)
             socket.linger = 0
             socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-            socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MILLISECONDS)
-            socket.setsockopt(zmq.RECONNECT_IVL_MAX, 20 * RECONNECT_MILLISECONDS)
+            # By then code may have put something else, a link even, where its sockets were.
+            socket.setsockopt(zmq.RECONNECT_IVL, NEVER)
             if channel == "iopub":
                 socket.setsockopt(zmq.RCVHWM, 0)  # the kernel would drop, we do not
                 socket.setsockopt(zmq.SUBSCRIBE, b"")
@@ -370,7 +431,7 @@ class LiveKernel:
             self._spawn(self._read(channel, socket), f"read {channel}")
 
     async def _bound(self, path: Path) -> None:
-        while not path.exists():  # noqa: ASYNC240 - a look at a directory in memory
+        while not _listens(path):
             if self.death.done():
                 complaint = getattr(self._manager.provisioner, "complaint", "")
                 raise KernelStartFailed(f"{self.death.result().sentence} {complaint}".strip())
@@ -397,14 +458,23 @@ class LiveKernel:
         language = self.info.get("language_info")
         if not isinstance(language, dict) or language.get("name") != "python":
             return
-        code = f"exec({inside.FIRST!r}, {{}})"  # nothing of it is among the user's names
+        status = await self._silently(f"exec({inside.FIRST!r}, {{}})")
+        self._answers_inside = status == "ok"
+
+    async def _set_variables(self) -> None:
+        if self._variables:
+            names = {"variables": self._variables}
+            await self._silently(f"exec({inside.SET_VARIABLES!r}, {names!r})")
+
+    async def _silently(self, code: str) -> str:
+        """Run code of ours that leaves nothing among the user's names: its status."""
         request = self.execute(code, allow_input=False, silent=True)
         signs: set[asyncio.Future[Any]] = {request.reply, self.death}
         await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
         if self.death.done():
             raise KernelStartFailed(self.death.result().sentence)
-        self._answers_inside = request.reply.result().get("status") == "ok"
         self._running = None
+        return str(request.reply.result().get("status"))
 
     def _send(
         self,
@@ -507,8 +577,18 @@ class LiveKernel:
                 [bytes(buffer) for buffer in raw["buffers"]],
             )
         except Exception as error:  # whatever it is, it is the kernel's doing
-            logger.warning("dropped a bad message of kernel %s: %r", self.name, error)
+            self._count_bad(frames, error)
             return None
+
+    def _count_bad(self, frames: list[bytes], error: Exception) -> None:
+        self._bad_messages += 1
+        self._bad_bytes += sum(map(len, frames))
+        if self._bad_messages <= BAD_MESSAGES_LOGGED:
+            logger.warning("dropped a bad message of kernel %s: %r", self.name, error)
+        if self._bad_messages > MAX_BAD_MESSAGES or self._bad_bytes > MAX_BAD_BYTES:
+            self.exceed(
+                "Code in the kernel flooded the server with broken messages, so it was ended."
+            )
 
     def _iopub_message(self, message: Message) -> None:
         self._heard.set()
@@ -566,3 +646,16 @@ class LiveKernel:
         reply = self._replies.pop(message.parent_id, None)
         if reply is not None and not reply.done():
             reply.set_result(message.content)
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody listens at a socket. A link is none, wherever it leads."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            return False
+        with PlainSocket(AF_UNIX) as probe:
+            probe.setblocking(False)  # noqa: FBT003 - takes no name
+            probe.connect(str(path))
+    except OSError:
+        return False
+    return True

@@ -92,6 +92,11 @@ class Meter:
         """The session's samples, oldest first; empty if it is not known."""
         return [sample.to_wire() for sample in list(self._samples.get(session_id, ()))]
 
+    def memory_bytes(self, session_id: UUID) -> int:
+        """What it used when it was last looked at; 0 if it never was."""
+        samples = self._samples.get(session_id)
+        return samples[-1].memory_bytes if samples else 0
+
     def glance(self, session_id: UUID) -> dict[str, Any]:
         """Its memory now (None if not known yet) and its course; rounded, to change seldom."""
         samples = list(self._samples.get(session_id, ()))

@@ -1,12 +1,13 @@
 """How a kernel process comes to life and ends: behind jupyter_client's provisioner interface.
 
-A kernelspec may name any other provisioner in its metadata; without one it gets this, which
-starts the kernel's command inside the session's sandbox.
+A kernelspec may name any other provisioner in its metadata; without one it gets this, which has
+the kernel forked by a zygote, or starts its command, inside the session's sandbox.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -17,7 +18,12 @@ from typing import Any
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
+from sessions.exceptions import KernelStartFailed
 from sessions.kernels.sandbox import Sandbox
+from sessions.kernels.specs import LAUNCHER
+from sessions.kernels.zygotes import ForkedProcess, Zygote
+
+logger = logging.getLogger(__name__)
 
 NAME = "workbench-sandbox"
 MAX_COMPLAINT_BYTES = 4096  # of what the kernel's process says on stderr, the last are kept
@@ -39,7 +45,11 @@ class SandboxProvisioner(LocalProvisioner):
 
     # None until pre_launch.
     sandbox: Sandbox | None = None
+    # None: it is started by itself.
+    zygote: Zygote | None = None
     _complaints: _Complaints | None = None
+    # LocalProvisioner's, which knows no others than its own.
+    process: subprocess.Popen[bytes] | ForkedProcess | None  # type: ignore[assignment]
 
     @property
     def complaint(self) -> str:
@@ -47,23 +57,50 @@ class SandboxProvisioner(LocalProvisioner):
         return self._complaints.text if self._complaints else ""
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Called by KernelManager before each launch; ``sandbox`` is a start_kernel argument."""
+        """Called by KernelManager before each launch; these are start_kernel arguments:
+
+        ``sandbox``, its walls, and ``zygote``, which forks it if it can.
+        """
         self.sandbox = kwargs.pop("sandbox")
+        self.zygote = kwargs.pop("zygote", None)
         # Kernels watch JPY_PARENT_PID, a process they cannot see from inside; bubblewrap's
         # --die-with-parent does the same from outside.
-        return await super().pre_launch(**kwargs | {"independent": True})
+        launch = await super().pre_launch(**kwargs | {"independent": True})
+        if self.sandbox.uid is not None:
+            assert self.parent is not None
+            os.chown(self.parent.connection_file, self.sandbox.uid, self.sandbox.uid)
+        return launch
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
         """Called by KernelManager to start the process."""
         assert self.sandbox is not None
         self._complaints = _Complaints()
         try:
+            if await self._fork(cmd, kwargs["env"]):
+                return self.connection_info
             kwargs |= {"cwd": str(self.sandbox.workspace), "stderr": self._complaints.writer}
             kwargs["stdout"] = subprocess.DEVNULL  # what counts comes through iopub
             with self.sandbox.launch(cmd) as (argv, descriptors):
                 return await super().launch_kernel(argv, pass_fds=descriptors, **kwargs)
         finally:
             os.close(self._complaints.writer)
+
+    async def _fork(self, cmd: list[str], environment: dict[str, str]) -> bool:
+        """Have it forked; False if it has to be started after all."""
+        if self.zygote is None or not self.zygote.is_ready or self._complaints is None:
+            return False
+        assert self.sandbox is not None
+        # What stands before is the interpreter and the module, which the zygote is already.
+        argv = cmd[cmd.index(LAUNCHER) :]
+        try:
+            process = await self.zygote.fork(
+                self.sandbox, argv, environment, self._complaints.writer
+            )
+        except KernelStartFailed as error:
+            logger.warning("%s It is started instead.", error.message)
+            return False
+        self.process, self.pid = process, process.pid
+        return True
 
     async def wait(self) -> int | None:
         """Called by KernelManager when it ends the process, and by whoever watches it.
@@ -73,6 +110,10 @@ class SandboxProvisioner(LocalProvisioner):
         if self.process is None:
             return 0
         process = self.process
+        if isinstance(process, ForkedProcess):
+            exit_code = await process.ended()
+            self.process = None
+            return exit_code
         try:
             descriptor = os.pidfd_open(process.pid)
         except ProcessLookupError:
@@ -94,6 +135,9 @@ class SandboxProvisioner(LocalProvisioner):
         The process we started is bubblewrap, which would die of an interrupt: that goes to the
         process group inside.
         """
+        if isinstance(self.process, ForkedProcess):
+            self.process.send_signal(signum)
+            return
         if self.process is None or self.sandbox is None:
             return
         inside = self.sandbox.contained and signal_inside(self.process.pid, signum)

@@ -38,6 +38,7 @@ class SessionRecord:
     host: str
     idle_timeout_seconds: int | None
     request: dict[str, Any] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
     id: UUID = field(default_factory=uuid4)
     state: SessionState = SessionState.STARTING
     reason: str = ""
@@ -60,6 +61,7 @@ class SessionRecord:
             "last_active_at": timestamp(self.last_active_at),
             "idle_timeout_seconds": self.idle_timeout_seconds,
             "request": self.request,
+            "policy": self.policy,
         }
 
 

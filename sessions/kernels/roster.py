@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import zmq.asyncio
@@ -23,11 +21,13 @@ from sessions.exceptions import (
 from sessions.kernels.batch import check_environment
 from sessions.kernels.config import HostConfig
 from sessions.kernels.kernel import LiveKernel, Message
+from sessions.kernels.nursery import Nursery
+from sessions.kernels.policy import Policy, policy_for
+from sessions.kernels.premises import Estate, Premises
 from sessions.kernels.records import Recorder, SessionRecord
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.session import LiveSession
-from sessions.kernels.specs import KernelSpecs
-from sessions.kernels.workspace import Workspace, workspace_path
+from sessions.kernels.specs import DEFAULT_KERNEL, KernelSpecs
 from sessions.states import SessionState
 
 logger = logging.getLogger(__name__)
@@ -63,13 +63,16 @@ class Roster:
         # Sessions that are ending, until their rows say so and their files are gone.
         self._closing: dict[Name, asyncio.Task[None]] = {}
         self._is_stopping = False
+        self._premises: dict[UUID, Premises] = {}
+        self._estate = Estate(config, specs)
+        self._nursery = Nursery(config, specs, self._estate, self._waiting_kernel)
         self._context = zmq.asyncio.Context()
         self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
 
-    def start(self) -> None:
-        """Make the directory for the kernels' sockets, without what an earlier host left."""
-        shutil.rmtree(self._config.run_dir / "k", ignore_errors=True)
-        (self._config.run_dir / "k").mkdir(mode=0o700, parents=True)
+    async def start(self) -> None:
+        """Remove what an earlier host left, and begin to make kernels."""
+        await asyncio.to_thread(self._estate.start)
+        self._nursery.start()
 
     async def stop(self, reason: str) -> None:
         """End every session; nothing is opened from now on."""
@@ -78,6 +81,8 @@ class Roster:
         for session in list(self._by_id.values()):
             self.close(session, SessionState.CLOSED, reason)
         await asyncio.gather(*self._closing.values(), return_exceptions=True)
+        await self._nursery.stop()
+        await asyncio.to_thread(self._estate.stop)
 
     def destroy(self) -> None:
         """Let go of the sockets; the last call."""
@@ -110,11 +115,15 @@ class Roster:
     # --- Opening, renaming, closing -----------------------------------------------------
 
     async def find_or_open(
-        self, record: SessionRecord, environment: dict[str, str] | None = None
+        self,
+        record: SessionRecord,
+        environment: dict[str, str] | None = None,
+        policy: dict[str, Any] | None = None,
     ) -> tuple[LiveSession, bool]:
         """The live session of the record's name, and whether this call opened it, as the record.
 
-        ``environment`` is what its processes find in theirs beyond what all have. Raises
+        ``environment`` is what its processes find in theirs beyond what all have, ``policy``
+        what it asks for; what it gets of that is written into the record. Raises
         InvalidValue, KernelspecNotFound, SessionLimitReached, HostUnavailable.
         """
         key = (record.owner_id, record.identifier)
@@ -131,7 +140,9 @@ class Roster:
         if opening is not None:
             return await asyncio.shield(opening), False
         _check(record, environment or {})
-        work = self._open(record, environment or {})
+        granted = policy_for(policy or {}, self._config.limits, self._config.network)
+        record.policy = granted.to_wire()
+        work = self._open(record, environment or {}, granted)
         opening = asyncio.create_task(work, name=f"open {record.id}")
         self._opening[key] = opening
         opening.add_done_callback(lambda _: self._opening.pop(key, None))
@@ -165,7 +176,9 @@ class Roster:
 
     # --- Internal -----------------------------------------------------------------------
 
-    async def _open(self, record: SessionRecord, environment: dict[str, str]) -> LiveSession:
+    async def _open(
+        self, record: SessionRecord, environment: dict[str, str], policy: Policy
+    ) -> LiveSession:
         if len(self._by_id) + len(self._opening) > self._config.max_sessions:
             raise SessionLimitReached(
                 f"The server runs {self._config.max_sessions} sessions, as many as it may. "
@@ -175,14 +188,18 @@ class Roster:
         if closing := self._closing.get((record.owner_id, record.identifier)):
             await asyncio.wait({closing})
         self._specs.check(record.kernel_name)
-        workspace = Workspace(workspace_path(self._config.data_dir, record.id), max_bytes=None)
-        await asyncio.to_thread(workspace.create)
+        premises, kernel = await self._move_in(record, policy)
         try:
-            session = self._live(record, workspace, variables=environment)
+            session = self._live(
+                record, premises, kernel, variables=environment, network=policy.network
+            )
             await self._recorder.create_session(record)
         except BaseException:
-            await self._remove(record)
+            if kernel:
+                await kernel.stop()
+            await self._estate.remove(premises)
             raise
+        self._premises[record.id] = premises
         self._by_id[record.id] = session
         self._by_name[(record.owner_id, record.identifier)] = session
         session.open()
@@ -211,41 +228,56 @@ class Roster:
         try:
             await session.close(state, reason)
         finally:
-            await self._remove(session.record)
+            await self._estate.remove(self._premises.pop(session.record.id))
 
-    async def _remove(self, record: SessionRecord) -> None:
-        """Remove a session's files. What cannot be removed is logged, and stays."""
-        await asyncio.to_thread(shutil.rmtree, self._private(record), ignore_errors=True)
-        workspace = Workspace(workspace_path(self._config.data_dir, record.id), max_bytes=None)
+    async def _move_in(
+        self, record: SessionRecord, policy: Policy
+    ) -> tuple[Premises, LiveKernel | None]:
+        """Premises for a session, with the kernel that has waited there, if one has."""
+        # Those that wait have the usual policy, round processes that run already.
+        is_usual = policy == policy_for({}, self._config.limits, self._config.network)
+        waiting = self._nursery.take(record.kernel_name) if is_usual else None
+        if waiting is None:
+            return await self._estate.make(record.id, policy.limits), None
         try:
-            await asyncio.to_thread(workspace.remove)
-        except Exception:
-            logger.exception("the workspace of session %s could not be removed", record.id)
+            premises = await self._estate.hand_over(waiting.premises, record.id)
+        except BaseException:
+            await waiting.kernel.stop()
+            await self._estate.remove(waiting.premises)
+            raise
+        return premises, waiting.kernel
 
     def _live(
-        self, record: SessionRecord, workspace: Workspace, *, variables: dict[str, str]
+        self,
+        record: SessionRecord,
+        premises: Premises,
+        waiting: LiveKernel | None,
+        *,
+        variables: dict[str, str],
+        network: bool,
     ) -> LiveSession:
-        private = self._private(record)
-        private.mkdir(mode=0o700)
-        numbers = itertools.count(1)
-        sandbox = self._sandbox(record, workspace, variables)
-        path = tuple(prefix / "bin" for prefix in self._config.prefixes)
-        environment = sandbox.environment(path=path)
+        """The session; its first kernel is the one that waited, unless that has ended since."""
+        sandbox = self._estate.sandbox(
+            premises, record.kernel_name, variables=variables, network=network
+        )
+        environment = self._environment(sandbox)
+        ready = [waiting] if waiting else []
 
         def make_kernel(
             on_message: Callable[[Message], None], on_input: Callable[[Message], None]
         ) -> LiveKernel:
-            # A directory for each, so that none meets the sockets of one that ended.
-            sockets = private / str(next(numbers))
-            sockets.mkdir(mode=0o700)
+            if ready and not (first := ready.pop()).death.done():
+                first.serve(on_message, on_input, variables)
+                return first
             return LiveKernel(
                 record.kernel_name,
                 specs=self._specs.manager,
                 context=self._context,
-                sandbox=replace(sandbox, sockets=sockets),
+                sandbox=replace(sandbox, sockets=premises.make_sockets()),
                 environment=environment,
                 on_message=on_message,
                 on_input=on_input,
+                zygote=self._nursery.zygote(record.kernel_name),
             )
 
         return LiveSession(
@@ -256,33 +288,26 @@ class Roster:
             make_kernel=make_kernel,
             max_output_bytes=self._config.max_output_bytes,
             after_execution=self._after_execution,
+            files_exceed=premises.files_exceed,
         )
 
-    def _sandbox(
-        self, record: SessionRecord, workspace: Workspace, variables: dict[str, str]
-    ) -> Sandbox:
-        return Sandbox(
-            workspace=workspace.root,
-            sockets=None,
-            state=self._private(record) / "state",
-            readable=self._specs.readable(record.kernel_name),
-            prepared=self._prepared(),
-            variables=variables,
-            contained=self._config.contained,
+    def _waiting_kernel(self, premises: Premises) -> LiveKernel:
+        """A kernel for a session that is not known yet."""
+        usual = policy_for({}, self._config.limits, self._config.network)
+        sandbox = self._estate.sandbox(
+            premises, DEFAULT_KERNEL, variables={}, network=usual.network
+        )
+        return LiveKernel(
+            DEFAULT_KERNEL,
+            specs=self._specs.manager,
+            context=self._context,
+            sandbox=replace(sandbox, sockets=premises.make_sockets()),
+            environment=self._environment(sandbox),
+            zygote=self._nursery.zygote(DEFAULT_KERNEL),
         )
 
-    def _prepared(self) -> tuple[tuple[Path, str], ...]:
-        """Font lists that matplotlib would take a second to make in every session."""
-        found = [
-            file
-            for prefix in self._config.prefixes
-            for file in (prefix / "share/workbench/matplotlib").glob("fontlist-*.json")
-        ]
-        return tuple((file, f"/tmp/.state/matplotlib/{file.name}") for file in found)
-
-    def _private(self, record: SessionRecord) -> Path:
-        """Where a session's sockets are. Its users do not see it as a place for files."""
-        return self._config.run_dir / "k" / record.id.hex[:12]
+    def _environment(self, sandbox: Sandbox) -> dict[str, str]:
+        return sandbox.environment(path=tuple(each / "bin" for each in self._config.prefixes))
 
 
 def check_identifier(identifier: str) -> None:

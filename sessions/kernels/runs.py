@@ -219,6 +219,8 @@ class CommandRunner:
         self._finish = finish
         # What runs now; None between executions.
         self._running: RunningCommand | None = None
+        # Which limit what runs was ended for; empty if none.
+        self._limit = ""
 
     @property
     def pid(self) -> int | None:
@@ -231,8 +233,15 @@ class CommandRunner:
             raise InputNotRequested
         self._running.answer_input(text)
 
+    def exceed(self, why: str) -> None:
+        """End what runs because it uses more than it may; ``why`` is a sentence."""
+        if self._running:
+            self._limit = why
+            self._running.kill()
+
     async def run(self, execution: LiveExecution) -> None:
         """Run it to its end."""
+        self._limit = ""
         self._journal.started(execution)
         try:
             command = await self._start(execution)
@@ -252,7 +261,10 @@ class CommandRunner:
             self._running = None
         if not execution.ended.is_set():
             execution.record.exit_code = code
-        self._finish(execution, _state(execution, code), "")
+        state = _state(execution, code)
+        is_failed = state == ExecutionState.FAILED
+        why = self._limit or command.why_it_ended(code) if is_failed else ""
+        self._finish(execution, state, why)
 
     async def _start(self, execution: LiveExecution) -> RunningCommand:
         def on_output(name: str, text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -30,6 +31,7 @@ logger = logging.getLogger(__name__)
 RESTARTED = "The kernel was restarted."
 CLOSED = "The session was closed."
 POINTLESS = "It was not run, because what it needs has failed."
+LOOK_SHARE = 20  # a twentieth of the time, at most, is spent on measuring a session's files
 NOT_RUN = 127  # the exit code of what is not run for that reason, as in a shell
 
 KernelFactory = Callable[[Callable[[Message], None], Callable[[Message], None]], LiveKernel]
@@ -39,7 +41,8 @@ class LiveSession:
     """A session whose kernel this host owns, from ``open`` to ``close``.
 
     Its worker task runs the queue until the session is closed. ``after_execution`` is called,
-    with the session's id, whenever an execution has ended.
+    with the session's id, whenever an execution has ended; ``files_exceed`` says, in a thread,
+    why its files take too much of the disk, or nothing.
     """
 
     def __init__(
@@ -52,8 +55,10 @@ class LiveSession:
         make_kernel: KernelFactory,
         max_output_bytes: int,
         after_execution: Callable[[UUID], None],
+        files_exceed: Callable[[], str],
     ) -> None:
         self.record = record
+        self._sandbox = sandbox
         self._max_output_bytes = max_output_bytes
         self._after_execution = after_execution
         self._journal = Journal(record, recorder, max_output_bytes)
@@ -64,6 +69,8 @@ class LiveSession:
             is_busy=lambda: self._queue.current is not None,
         )
         workspace = Workspace(sandbox.workspace, max_bytes=None)
+        self._files_exceed = files_exceed
+        self._next_look = 0.0  # on the monotonic clock
         self._comms = Comms(self._journal, self._slot.running, max_output_bytes)
         self._code = CodeRunner(self._slot, self._journal, self._finish, workspace, self._comms)
         self._commands = CommandRunner(sandbox, environment, self._journal, self._finish)
@@ -110,6 +117,43 @@ class LiveSession:
         await self._slot.end(RESTARTED)
         await self._slot.kernel()
         await self._journal.commit()
+
+    def check_usage(self, memory_bytes: int, files_exceed: str) -> None:
+        """End or interrupt what uses more than it may; called now and then.
+
+        Only what the system does not look after itself: memory if there is no control group,
+        files as ``look_at_files`` says.
+        """
+        limits, group = self._sandbox.limits, self._sandbox.group
+        if not (group and group.limits_memory) and (why := limits.memory_exceeded(memory_bytes)):
+            self._exceed(why)
+        current = self._queue.current
+        if current and files_exceed:
+            current.interrupted_because = files_exceed
+            current.interrupted.set()
+
+    def _exceed(self, why: str) -> None:
+        self._commands.exceed(why)
+        if kernel := self._slot.running():
+            kernel.exceed(why)
+
+    @property
+    def is_running(self) -> bool:
+        """Something of its users runs."""
+        return self._queue.current is not None
+
+    def look_at_files(self) -> str:
+        """Why its files take too much of the disk, a sentence; empty if they do not. Blocks.
+
+        What takes long to find out is not asked so often.
+        """
+        began = time.monotonic()
+        if self._sandbox.limits.workspace_bytes is None or began < self._next_look:
+            return ""
+        why = self._files_exceed()
+        took = time.monotonic() - began
+        self._next_look = began + LOOK_SHARE * took
+        return why
 
     def touch(self) -> None:
         """Somebody uses the session: it is not idle."""
@@ -269,6 +313,8 @@ class LiveSession:
     def _finish(self, execution: LiveExecution, state: ExecutionState, reason: str = "") -> None:
         """End an execution, once."""
         if not execution.ended.is_set():
+            if execution.interrupted_because:
+                state, reason = ExecutionState.FAILED, execution.interrupted_because
             self._queue.forget(execution)
             self._journal.finished(execution, state, reason)
             self._after_execution(self.record.id)

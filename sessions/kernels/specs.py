@@ -12,6 +12,7 @@ from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
 from sessions.exceptions import KernelspecNotFound
 
 DEFAULT_KERNEL = "python3"
+LAUNCHER = "ipykernel_launcher"  # IPython's kernel, as kernelspecs name it
 
 # A kernelspec's name is also a directory's: nothing that could lead elsewhere.
 _KERNEL_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
@@ -35,6 +36,18 @@ class KernelSpecs:
         except NoSuchKernel:
             sentence = f"There is no kernel named {name[:100]!r} on the server."
             raise KernelspecNotFound(sentence) from None
+
+    def forkable(self, name: str) -> tuple[str, ...] | None:
+        """How the Python of an IPython kernel is started, so that a zygote can stand in for it.
+
+        None for other kernels, and for those that bring a provisioner of their own.
+        """
+        spec = self.manager.get_kernel_spec(name)
+        argv = list(spec.argv)
+        is_ours = "kernel_provisioner" not in spec.metadata and Path(argv[0]).is_absolute()
+        if not is_ours or argv[-4:-1] != ["-m", LAUNCHER, "-f"]:
+            return None
+        return tuple(argv[:-4])
 
     def listed(self) -> list[dict[str, Any]]:
         """All of them, as ``operations.kernelspecs`` says; reads the disk."""

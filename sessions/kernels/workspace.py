@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import stat
 import threading
 from collections.abc import Iterable, Iterator
@@ -38,6 +37,13 @@ from sessions.exceptions import (
     WorkspaceFull,
     WrongFileType,
 )
+from sessions.kernels.removal import (
+    TEMPORARY_PREFIX,
+    empty,
+    open_to_empty,
+    remove_tree,
+    temporary_name,
+)
 
 # Where code in the session sees its workspace, and what clients therefore call it.
 MOUNT_POINTS = ("/mnt/data", "/home/work")
@@ -50,7 +56,6 @@ MAX_ENTRIES = 100_000
 # Entries that are looked at to measure a workspace.
 MAX_MEASURED_ENTRIES = 1_000_000
 # Names that begin so are ours: unfinished uploads, directories being deleted. Never listed.
-TEMPORARY_PREFIX = ".workbench-tmp-"
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO must not wait for its other end.
@@ -94,7 +99,8 @@ class Workspace:
     ) -> None:
         """``max_bytes`` is what it may hold (None: no limit); only writes here look at it.
 
-        ``owner`` is the uid and gid that new files and directories get; None: the server's own.
+        ``owner`` is the uid and gid that new files and directories get; None: those of the root
+        directory, so that the session's own user can change what we put there.
         """
         self.root = root
         self.max_bytes = max_bytes
@@ -112,13 +118,7 @@ class Workspace:
 
         Links are deleted, not followed; neither depth nor permissions stop it.
         """
-        with suppress(FileNotFoundError):
-            root = _open_to_empty(os.fsencode(self.root), None)
-            try:
-                _empty(root)
-            finally:
-                os.close(root)
-            os.rmdir(self.root)
+        remove_tree(self.root)
 
     def relative(self, text: str) -> PurePosixPath:
         """The path that untrusted text names, relative to the workspace, which is ``.``.
@@ -305,8 +305,12 @@ class Workspace:
         return below
 
     def _give(self, descriptor: int) -> None:
-        if self.owner is not None:
-            os.fchown(descriptor, *self.owner)
+        """Give an open file or directory of ours to whom the workspace belongs."""
+        root = os.stat(self.root, follow_symlinks=False)
+        owner = self.owner or (root.st_uid, root.st_gid)
+        info = os.fstat(descriptor)
+        if owner != (info.st_uid, info.st_gid):
+            os.fchown(descriptor, *owner)
 
     def _inside(self, path: str) -> PurePosixPath:
         relative = self.relative(path)
@@ -316,12 +320,12 @@ class Workspace:
 
     def _delete_tree(self, parent: int, name: bytes) -> None:
         """Delete a directory: out of sight at once, then bit by bit."""
-        below = _open_to_empty(name, parent)
+        below = open_to_empty(name, parent)
         try:
             with self._directory(()) as root:
-                doomed = _temporary_name()
+                doomed = temporary_name()
                 os.rename(name, doomed, src_dir_fd=parent, dst_dir_fd=root)
-                _empty(below)
+                empty(below)
                 os.rmdir(doomed, dir_fd=root)
         finally:
             os.close(below)
@@ -349,7 +353,7 @@ class Upload:
         self._overwrite = overwrite
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._temporary = _temporary_name()
+        self._temporary = temporary_name()
         self._written = 0
         # Bytes the workspace has room for; None: no limit.
         self._room: int | None = None
@@ -483,10 +487,6 @@ def _raw(directory: int, name: str) -> bytes:
     return escaped if _shown(escaped) == name and _exists(directory, escaped) else literal
 
 
-def _temporary_name() -> bytes:
-    return f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}".encode()
-
-
 # --- What is on the disk ----------------------------------------------------------------------
 
 
@@ -563,64 +563,6 @@ def _listed(found: Iterable[tuple[str, os.stat_result]]) -> Iterator[Entry]:
     for path, info in found:
         if _is_ours(info) and f"/{TEMPORARY_PREFIX}" not in f"/{path}":
             yield _entry(path, info)
-
-
-# --- Deleting trees ---------------------------------------------------------------------------
-
-
-def _empty(directory: int) -> None:
-    """Delete all that is in an open directory, however deep.
-
-    Instead of descending, it lifts what is below up to the top, level by level: depth costs
-    neither descriptors nor recursion. Ends when a look finds nothing, so it also outlives a
-    process that still writes there.
-    """
-    while names := os.listdir(directory):
-        for name in names:
-            with suppress(FileNotFoundError):  # somebody else deletes as well
-                _take_apart(os.fsencode(name), directory)
-
-
-def _take_apart(name: bytes, top: int) -> None:
-    if _unlinked(name, top):
-        return
-    below = _open_to_empty(name, top)
-    try:
-        for item in os.listdir(below):
-            child = os.fsencode(item)
-            if not _unlinked(child, below):
-                os.close(_open_to_empty(child, below))  # moving one needs the right to write it
-                os.rename(child, _temporary_name(), src_dir_fd=below, dst_dir_fd=top)
-    finally:
-        os.close(below)
-    try:
-        os.rmdir(name, dir_fd=top)
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:  # the next look finds what came in
-            raise
-
-
-def _unlinked(name: bytes, directory: int) -> bool:
-    """Delete anything but a directory; False if it is one."""
-    try:
-        os.unlink(name, dir_fd=directory)
-    except IsADirectoryError:
-        return False
-    return True
-
-
-def _open_to_empty(name: bytes, parent: int | None) -> int:
-    """Open a directory that is going to be deleted, whatever its permissions."""
-    handle = os.open(name, os.O_PATH | _DIRECTORY, dir_fd=parent)
-    try:
-        # The only way on Linux to change the mode of a directory that may not be opened, and of
-        # no other: by the descriptor's name, which no rename can bend.
-        itself = f"/proc/self/fd/{handle}"
-        with suppress(PermissionError):  # another user's; its mode may be good enough
-            os.chmod(itself, 0o700)
-        return os.open(itself, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    finally:
-        os.close(handle)
 
 
 # --- Errors -----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from sessions.exceptions import EditConflict, HostUnavailable, InvalidValue, Not
 from sessions.models import Cell, Event, Execution, Notebook, Session
 from sessions.notebook_edits import edit_of
 from sessions.operations import SessionRef
+from sessions.outcomes import fold
 from sessions.routing import websocket_urlpatterns
 from workbench.access import OwnerMiddleware
 
@@ -610,6 +611,19 @@ async def test_an_ended_session_is_opened_again_with_its_cells_and_outputs(api):
     assert (taken.status_code, taken.json()["code"]) == (409, "conflict")
 
 
+@pytest.mark.kernel
+async def test_a_session_has_the_limits_it_asked_for(api):
+    limits = {"open_files": 100, "file_bytes": 2 * 1024 * 1024}
+    await post(api, {"identifier": "s", "limits": limits})
+    code = "import resource as r\nprint(r.getrlimit(r.RLIMIT_NOFILE)[0], r.getrlimit(r.RLIMIT_FSIZE)[0])"
+    result = await operations.run_code(REF, code, origin="azure")
+
+    assert fold(result.events).stdout == f"100 {2 * 1024 * 1024}\n"
+    policy = (await Session.objects.aget()).policy
+    assert policy["network"] == "none"
+    assert limits.items() <= policy["limits"].items()
+
+
 @pytest.mark.parametrize(
     ("body", "content_type", "status"),
     [
@@ -617,6 +631,9 @@ async def test_an_ended_session_is_opened_again_with_its_cells_and_outputs(api):
         ("[]", "application/json", 400),
         ('{"identifier": 1}', "application/json", 400),
         ('{"identifier": "a b"}', "application/json", 400),
+        ('{"limits": {"processes": 1000000}}', "application/json", 400),
+        ('{"limits": 5}', "application/json", 400),
+        ('{"network": "host"}', "application/json", 400),
         ('{"kernel": "nothing"}', "application/json", 404),
         ('{"notebook_of": "nothing"}', "application/json; charset=utf-8", 404),
     ],

@@ -194,6 +194,19 @@ def test_new_files_are_given_to_the_owner(root: Path) -> None:
         assert (path.stat().st_uid, path.stat().st_gid) == me
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_new_files_belong_to_whom_the_workspace_does(root: Path, workspace: Workspace) -> None:
+    os.chown(root, 4242, 4243)
+
+    workspace.write("d/e/f", [b"x"])
+    workspace.make_directory("other")
+    workspace.rename("d/e/f", "moved/f")
+
+    found = [root / "d", root / "d/e", root / "other", root / "moved", root / "moved/f"]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in found} == {(4242, 4243)}
+    assert read(workspace, "moved/f") == b"x"
+
+
 def test_a_file_is_replaced_only_if_it_may(workspace: Workspace) -> None:
     workspace.write("f", [b"old"])
 

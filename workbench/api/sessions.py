@@ -35,6 +35,7 @@ class SessionsView(ApiView):
             SessionRef(owner_id=owner_id, identifier=identifier),
             origin=origin_of(request),
             kernel_name=kernel_name,
+            policy={name: body[name] for name in ("network", "limits") if name in body},
         )
         if source and not info.created:
             raise Conflict(f"A session named {identifier!r} is open already. Choose another name.")

@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand
 from django.db import OperationalError, ProgrammingError
 
 from sessions.engines.process import HostRunsAlready, run_host, running_host
+from sessions.kernels.doctor import Verdict, are_contained, examine
 from workbench import supervisor
 
 ACTIONS = {
@@ -22,6 +23,7 @@ ACTIONS = {
     "web": "only a web process, in the foreground; any number may run at other ports",
     "stop": "end the kernel host, all its sessions, and the server that started it",
     "status": "say what runs",
+    "doctor": "say what this machine can contain and limit, and how to have more",
 }
 
 
@@ -89,6 +91,25 @@ class Command(BaseCommand):
         if pid is None:
             raise CommandError("No kernel host runs. Start it with: python manage.py workbench")
         self.stdout.write(f"The kernel host runs (process {pid}).")
+
+    def _doctor(self) -> None:
+        findings = examine(
+            wants_walls=settings.WORKBENCH_SANDBOX != "off",
+            limits=settings.WORKBENCH_SESSION_LIMITS,
+            prefixes=[settings.WORKBENCH_KERNEL_PREFIX],
+        )
+        styles = {
+            Verdict.GOOD: self.style.SUCCESS,
+            Verdict.WEAKER: self.style.WARNING,
+            Verdict.BAD: self.style.ERROR,
+        }
+        for each in findings:
+            mark = styles[each.verdict](each.verdict.value.ljust(6))
+            self.stdout.write(f"{mark} {each.subject}: {each.sentence}")
+            if each.remedy:
+                self.stdout.write(f"       {each.remedy}")
+        if not are_contained(findings):
+            raise CommandError("Sessions would run without walls on this machine.")
 
     def _refuse_strangers(self) -> None:
         if not supervisor.is_loopback(settings.WORKBENCH_HOST):

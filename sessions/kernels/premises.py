@@ -1,0 +1,223 @@
+"""What a session has on its machine: a workspace, a place for sockets, a user, a control group.
+
+Made for a session, or for a kernel that waits for one; in both cases removed with all that is in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from sessions.exceptions import FileNotFound, WorkspaceFull
+from sessions.kernels.cgroups import ControlGroup, ControlGroups
+from sessions.kernels.config import HostConfig
+from sessions.kernels.identities import Identities
+from sessions.kernels.limits import Limits
+from sessions.kernels.removal import remove_tree
+from sessions.kernels.sandbox import Sandbox
+from sessions.kernels.specs import KernelSpecs
+from sessions.kernels.syscalls import why_not_filtered
+from sessions.kernels.workspace import Workspace, workspace_path
+
+logger = logging.getLogger(__name__)
+
+WAITING = "waiting"  # below the data directory: workspaces of kernels that wait for a session
+
+
+@dataclass(frozen=True)
+class Premises:
+    """One session's, or one waiting kernel's."""
+
+    id: UUID
+    workspace: Workspace
+    # Kernels' sockets; without walls also caches and settings. Users do not see it as a place
+    # for files.
+    private: Path
+    # None: its processes run as whoever runs the server.
+    uid: int | None
+    # None: there are no control groups.
+    group: ControlGroup | None
+    limits: Limits
+    # For the kernels' sockets.
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def files_exceed(self) -> str:
+        """Why its files take too much of the disk, a sentence; empty if they do not. Blocks.
+
+        Files that have no name any more count as well, and so do those beside the sockets.
+        """
+        private = Workspace(self.private, max_bytes=None)
+        try:
+            named = self.workspace.size_bytes() + private.size_bytes()
+            device = self.workspace.root.stat().st_dev
+        except WorkspaceFull as error:  # it cannot be told how much they take
+            return f"{error.message} What ran was interrupted."
+        except (FileNotFound, OSError):
+            return ""  # the session has just ended
+        nameless = _nameless_bytes(self.group.processes() if self.group else [], device)
+        return self.limits.workspace_exceeded(named + nameless)
+
+    def make_sockets(self) -> Path:
+        """A new directory for one kernel's sockets: none meets those of one that ended."""
+        sockets = self.private / str(next(self.numbers))
+        sockets.mkdir(mode=0o700)
+        if self.uid is not None:
+            os.chown(sockets, self.uid, self.uid)
+        return sockets
+
+
+def _nameless_bytes(processes: list[int], device: int) -> int:
+    """What files of a device take that these processes have open and that are deleted."""
+    found: dict[int, int] = {}
+    for process in processes:
+        with suppress(OSError):  # it has ended
+            for descriptor in os.scandir(f"/proc/{process}/fd"):
+                with suppress(OSError):
+                    info = descriptor.stat()
+                    if info.st_dev == device and info.st_nlink == 0 and stat.S_ISREG(info.st_mode):
+                        found[info.st_ino] = info.st_blocks * 512
+    return sum(found.values())
+
+
+class Estate:
+    """All premises of a host, from ``start`` to ``stop``."""
+
+    def __init__(self, config: HostConfig, specs: KernelSpecs) -> None:
+        self._config = config
+        self._specs = specs
+        self._identities: Identities | None = None
+        self._groups: ControlGroups | None = None
+
+    def start(self) -> None:
+        """Find out what the machine can do; remove what an earlier host left. Blocks."""
+        for leftover in (self._config.run_dir / "k", self._config.data_dir / WAITING):
+            remove_tree(leftover)
+            leftover.mkdir(mode=0o700, parents=True)
+        (self._config.data_dir / "sessions").mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._config.contained:
+            self._identities = Identities.find()
+            self._groups = ControlGroups.find(self._config.run_dir)
+            logger.log(
+                logging.DEBUG if self._groups.are_usable else logging.WARNING, self._groups.sentence
+            )
+            if why := why_not_filtered():
+                logger.warning("Sessions may make any system call: %s", why)
+
+    def stop(self) -> None:
+        """The last call: nothing lives any more."""
+        if self._groups:
+            self._groups.close()
+        if self._identities:
+            self._identities.close()
+
+    @property
+    def shared(self) -> tuple[Path, ...]:
+        """The directories that hold parts of all premises."""
+        data_dir = self._config.data_dir
+        return (data_dir / "sessions", data_dir / WAITING, self._config.run_dir / "k")
+
+    # --- Making and removing: coroutines, as they wait for the disk ----------------------------
+
+    async def make(self, session_id: UUID, limits: Limits) -> Premises:
+        """Premises for a session. Raises SessionLimitReached, OSError."""
+        path = workspace_path(self._config.data_dir, session_id)
+        return await asyncio.to_thread(self._make, session_id, path, limits)
+
+    async def make_waiting(self) -> Premises:
+        """Premises for a kernel that waits; ``hand_over`` makes them a session's."""
+        waiting = uuid4()
+        path = self._config.data_dir / WAITING / waiting.hex / "files"
+        return await asyncio.to_thread(self._make, waiting, path, self._config.limits)
+
+    async def hand_over(self, premises: Premises, session_id: UUID) -> Premises:
+        """The same premises as a session's; the kernel inside notices nothing."""
+        return await asyncio.to_thread(self._hand_over, premises, session_id)
+
+    async def remove(self, premises: Premises) -> None:
+        """End what runs there and remove it. What cannot be removed is logged, and stays."""
+        try:
+            await asyncio.to_thread(self._remove, premises)
+        except Exception:
+            logger.exception("something of session %s could not be removed", premises.id)
+
+    def sandbox(
+        self, premises: Premises, kernel_name: str, *, variables: dict[str, str], network: bool
+    ) -> Sandbox:
+        """The walls round the premises, without sockets: see ``Premises.make_sockets``."""
+        return Sandbox(
+            workspace=premises.workspace.root,
+            sockets=None,
+            state=premises.private / "state",
+            readable=self._specs.readable(kernel_name),
+            prepared=self.prepared(),
+            variables=variables,
+            network=network,
+            contained=self._config.contained,
+            uid=premises.uid,
+            limits=premises.limits,
+            group=premises.group,
+        )
+
+    def prepared(self) -> tuple[tuple[Path, str], ...]:
+        """Font lists that matplotlib would take a second to make in every session."""
+        found = [
+            file
+            for prefix in self._config.prefixes
+            for file in (prefix / "share/workbench/matplotlib").glob("fontlist-*.json")
+        ]
+        return tuple((file, f"/tmp/.state/matplotlib/{file.name}") for file in found)
+
+    def environment(self) -> dict[str, str]:
+        """What kernels find in their environment, if there are walls."""
+        path = tuple(prefix / "bin" for prefix in self._config.prefixes)
+        return Sandbox(workspace=Path("/"), sockets=None, readable=()).environment(path=path)
+
+    # --- Internal, in threads -------------------------------------------------------------------
+
+    def _make(self, key: UUID, path: Path, limits: Limits) -> Premises:
+        uid = self._identities.allocate() if self._identities else None
+        premises = Premises(
+            key,
+            Workspace(path, max_bytes=limits.workspace_bytes),
+            self._config.run_dir / "k" / key.hex[:12],
+            uid,
+            None,
+            limits,
+        )
+        try:
+            premises.workspace.create()
+            if uid is not None:
+                os.chown(path, uid, uid)
+            premises.private.mkdir(mode=0o700)
+            group = self._groups.create(key.hex, limits) if self._groups else None
+        except BaseException:
+            self._remove(premises)
+            raise
+        return replace(premises, group=group)
+
+    def _hand_over(self, premises: Premises, session_id: UUID) -> Premises:
+        path = workspace_path(self._config.data_dir, session_id)
+        before = premises.workspace.root
+        path.parent.mkdir(mode=0o700)
+        before.rename(path)  # what is mounted stays mounted
+        before.parent.rmdir()
+        workspace = Workspace(path, max_bytes=premises.limits.workspace_bytes)
+        return replace(premises, id=session_id, workspace=workspace)
+
+    def _remove(self, premises: Premises) -> None:
+        if premises.group:
+            premises.group.remove()
+        remove_tree(premises.private)
+        premises.workspace.remove()
+        with suppress(OSError):  # there may be more than the files
+            premises.workspace.root.parent.rmdir()
+        if premises.uid is not None and self._identities:
+            self._identities.free(premises.uid)

@@ -1,0 +1,109 @@
+"""An IPython kernel in a forked process, and what is imported before, once for all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import importlib.util
+import os
+import resource
+import sys
+import time
+from typing import Any
+
+# What a kernel imports until it has run its first cell and completed a name. Not here:
+# matplotlib_inline.backend_inline, whose import makes figures appear if there is a shell by then.
+_KERNEL = (
+    "ipykernel.datapub",
+    "ipykernel.debugger",
+    "ipykernel.embed",
+    "ipykernel.kernelapp",
+    "ipykernel.subshell",
+    "ipykernel.subshell_manager",
+    "ipykernel.zmqshell",
+    "IPython.core.async_helpers",
+    "IPython.core.completerlib",
+    "IPython.core.magics",
+    "IPython.core.pylabtools",
+    "IPython.extensions.storemagic",
+    "jedi.api.completion",
+    "zmq.asyncio",
+    "zmq.eventloop.zmqstream",
+)
+# Its import makes figures appear, in the kernel that has a shell by then.
+# What modules have put into the environment when they were imported.
+_imported_with: dict[str, str] = {}
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_NEVER = frozenset({"matplotlib_inline.backend_inline"})
+
+
+def preimport(modules: list[str]) -> list[str]:
+    """Import these, and what kernels need; returns those of ``modules`` that are not there.
+
+    Forks share memory until they write to it, and to count references is to write. So nothing is
+    collected: forks would fill the holes; and what there is now is never looked through again.
+    """
+    gc.disable()
+    before = dict(os.environ)
+    for name in _KERNEL:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    missing = []
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except Exception:  # a library may fail in any way; kernels do without
+            missing.append(name)
+    with contextlib.suppress(Exception):
+        _warm_completion()
+    _imported_with.update({name: os.environ[name] for name in os.environ.keys() - before.keys()})
+    gc.freeze()
+    return missing
+
+
+def _warm_completion() -> None:
+    """The analyser reads descriptions of Python's own types when it is first asked."""
+    import jedi
+
+    jedi.Interpreter("import os; os.pat", [{"text": "", "numbers": [1]}]).complete()
+    jedi.Interpreter("text.spl", [{"text": "", "numbers": [1]}]).complete()
+
+
+def run(request: dict[str, Any]) -> None:
+    """Be a kernel until it is shut down."""
+    for name, value in request["rlimits"].items():
+        _limit(getattr(resource, f"RLIMIT_{name.upper()}"), value)
+    os.environ.clear()
+    os.environ.update({**_imported_with, **request["environment"]})
+    time.tzset()
+    os.umask(0o022)
+    os.chdir(request["directory"])
+    _forget_ourselves(request["environment"])
+    _make_random()
+    launcher = importlib.util.find_spec(request["argv"][0])
+    sys.argv = [(launcher and launcher.origin) or "", *request["argv"][1:]]
+    from ipykernel.kernelapp import IPKernelApp
+
+    gc.enable()
+    IPKernelApp.launch_instance(argv=request["argv"][1:])
+
+
+def _limit(kind: int, value: int) -> None:
+    _, hard = resource.getrlimit(kind)
+    limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (limit, limit))
+
+
+def _forget_ourselves(environment: dict[str, str]) -> None:
+    """What a kernel imports and finds is as if it had been started by itself."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "workbench_zygote"]:
+        del sys.modules[name]
+    added = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:] = [*added, *(path for path in sys.path if path not in ("", _OURS))]
+
+
+def _make_random() -> None:
+    """Python reseeds itself in a fork; numpy's old generator would repeat the others' numbers."""
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed()
