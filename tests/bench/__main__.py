@@ -16,12 +16,11 @@ from pathlib import Path
 
 import httpx
 
-from tests.bench import browser
+from tests.bench import browser, kernels
 from tests.bench.raw import RawKernel
 from tests.running import RunningServer
 
 ROUNDS = 150
-COLD_ROUNDS = 7
 SLEEPERS = 100
 SLEEP_SECONDS = 3
 EXECUTIONS = "/executions?api-version=2025-10-02-preview&identifier="
@@ -62,28 +61,9 @@ async def round_trip(server: RunningServer, client: httpx.AsyncClient) -> None:
     ratio = statistics.median(ours) / statistics.median(theirs)
     report("raw kernel round trip, median", statistics.median(theirs) * 1e3, "ms")
     report("synchronous execution over HTTP, median", statistics.median(ours) * 1e3, "ms")
-    report("synchronous execution / raw round trip", ratio, "x", "goal: at most 2.5")
+    report("synchronous execution / raw round trip", ratio, "x", "goal: at most 2.0")
     for name, used in cpu.items():
         report(f"CPU of the {name} process per request", used / ROUNDS * 1e3, "ms")
-
-
-async def cold_start(client: httpx.AsyncClient) -> None:
-    """A new session's first result against a plain kernel's."""
-    ours: list[float] = []
-    theirs: list[float] = []
-    for number in range(COLD_ROUNDS):
-        name = f"cold-{number}"
-        ours.append(await timed(lambda name=name: execute(client, name, "1")))
-        await client.delete(f"/session?api-version=2025-10-02-preview&identifier={name}")
-        began = time.perf_counter()
-        raw = await RawKernel.start()
-        await raw.run("1")
-        theirs.append(time.perf_counter() - began)
-        await raw.stop()
-    report("plain kernel: start to first result, median", statistics.median(theirs) * 1e3, "ms")
-    report("new session to first result, median", statistics.median(ours) * 1e3, "ms")
-    ratio = statistics.median(ours) / statistics.median(theirs)
-    report("new session / plain kernel's cold start", ratio, "x")
 
 
 async def sleepers(server: RunningServer, client: httpx.AsyncClient) -> None:
@@ -119,11 +99,11 @@ async def main() -> None:
         async with httpx.AsyncClient(
             base_url=server.url, timeout=120, limits=limits, trust_env=False
         ) as client:
-            wanted = sys.argv[1:] or ["round_trip", "cold_start", "sleepers", "browser"]
+            wanted = sys.argv[1:] or ["round_trip", "kernels", "sleepers", "browser"]
             if "round_trip" in wanted:
                 await round_trip(server, client)
-            if "cold_start" in wanted:
-                await cold_start(client)
+            if "kernels" in wanted:
+                await kernels.measure(server, client, report)
             if "sleepers" in wanted:
                 await sleepers(server, client)
             if "browser" in wanted:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -14,7 +16,8 @@ ROOT = Path(__file__).parents[2]
 class RawKernel:
     """One kernel over ipc sockets, started and asked the way jupyter_client documents it."""
 
-    def __init__(self, manager: AsyncKernelManager, client: AsyncKernelClient) -> None:
+    def __init__(self, manager: AsyncKernelManager, client: AsyncKernelClient, folder: str) -> None:
+        self._folder = folder
         self._manager = manager
         self._client = client
 
@@ -22,14 +25,19 @@ class RawKernel:
     async def start(cls) -> RawKernel:
         specs = KernelSpecManager(ensure_native_kernel=False)
         specs.kernel_dirs = [str(ROOT / ".venv-kernels/share/jupyter/kernels")]
+        folder = tempfile.mkdtemp(prefix="raw-")  # of its own: several may start at once
         manager = AsyncKernelManager(
-            kernel_name="python3", kernel_spec_manager=specs, transport="ipc"
+            kernel_name="python3",
+            kernel_spec_manager=specs,
+            transport="ipc",
+            ip=f"{folder}/s",
+            connection_file=f"{folder}/kernel.json",
         )
         await manager.start_kernel()
         client = manager.client()
         client.start_channels()
         await client.wait_for_ready(timeout=60)
-        return cls(manager, client)
+        return cls(manager, client, folder)
 
     async def run(self, code: str) -> list[dict]:
         """Run code; its output messages, when both its reply and its idle have arrived."""
@@ -50,3 +58,4 @@ class RawKernel:
     async def stop(self) -> None:
         self._client.stop_channels()
         await self._manager.shutdown_kernel(now=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
