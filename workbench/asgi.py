@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.http.request import split_domain_port, validate_host
 
 from workbench.access import OwnerMiddleware
+from workbench.origins import is_allowed_host, is_same_origin
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class SameOriginOnly:
@@ -37,23 +33,6 @@ class SameOriginOnly:
             await self._application(scope, receive, send)
         else:
             await send({"type": "websocket.close"})  # before it is accepted: HTTP status 403
-
-
-def is_allowed_host(host: str | None) -> bool:
-    """Whether a Host header names this server, as ALLOWED_HOSTS says."""
-    domain, _port = split_domain_port(host or "")
-    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
-
-
-def is_same_origin(origin: str, host: str) -> bool:
-    """Whether an Origin header names the host and port of the Host header."""
-    try:
-        ours = urlsplit(f"//{host}")
-        theirs = urlsplit(origin)
-        default = DEFAULT_PORTS[theirs.scheme]
-        return (theirs.hostname, theirs.port or default) == (ours.hostname, ours.port or default)
-    except (KeyError, ValueError):  # another scheme, none (null), or a port that is no number
-        return False
 
 
 def _header(scope: MutableMapping[str, Any], name: bytes) -> str | None:

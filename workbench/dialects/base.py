@@ -10,13 +10,16 @@ from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from sessions.exceptions import InvalidValue
 from workbench.errors import Renderer, render_problem
+from workbench.origins import is_foreign
 
+OTHER_SITE = "The page of another site may not do this."
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
@@ -41,6 +44,8 @@ class AsyncView(APIView):
         self.args, self.kwargs, self.headers = args, kwargs, {}
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
+            if is_foreign(request.method or "", request.headers):
+                raise PermissionDenied(OTHER_SITE, "cross_site_request")
             self.initial(self.request, *args, **kwargs)
             name = (self.request.method or "").lower()
             known = name in self.http_method_names
