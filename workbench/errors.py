@@ -43,6 +43,8 @@ FOREIGN_HOST = (
     "This server does not answer to the name in the request's Host header. "
     "If it should, add the name to WORKBENCH_ALLOWED_HOSTS."
 )
+# When to try again if there is too much of something; nobody knows who will end what, and when.
+RETRY_SECONDS = 30
 BUG_MESSAGE = "Something went wrong in the server. Its log says what."
 
 
@@ -91,7 +93,10 @@ def problem_of(error: Exception) -> Problem:
         case _:
             status, code, message = _of_django(error)
             data = {}
-    return Problem(status=status, code=code, message=message, data=data, error=error)
+    headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.TOO_MANY_REQUESTS else {}
+    return Problem(
+        status=status, code=code, message=message, data=data, headers=headers, error=error
+    )
 
 
 def _of_django(error: Exception) -> tuple[HTTPStatus, str, str]:

@@ -947,7 +947,7 @@ async def test_full_pool(api, settings) -> None:
     await run(api, "1")
     response = await post(api, url("/executions", identifier="s2"), {"code": "1"})
 
-    assert response.status_code == 429
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "30")
     assert response.json()["code"] == "SessionsCountExceedsLimit"
     assert response.json()["error"]["code"] == "SessionsCountExceedsLimit"
 

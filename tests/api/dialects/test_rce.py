@@ -447,7 +447,7 @@ async def test_too_many_sessions(api, settings) -> None:
     await create(api)
     response = await api.post("/sessions/create")
 
-    assert response.status_code == 429
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "30")
     assert "as many as it may" in response.json()["detail"]
 
 

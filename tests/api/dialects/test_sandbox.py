@@ -471,7 +471,10 @@ async def test_too_many_sessions(api, settings) -> None:
     settings.WORKBENCH_MAX_SESSIONS = 1
     await run(api, "1")
 
-    refused(await post(api, "/sandbox/s1/execute", {"code": "1"}), 429, "as many as it may")
+    response = await post(api, "/sandbox/s1/execute", {"code": "1"})
+
+    refused(response, 429, "as many as it may")
+    assert response.headers["Retry-After"] == "30"
     refused(await upload(api, "a", prefix="/sandbox/s1"), 429)
 
 
