@@ -67,15 +67,19 @@ environment() { # folder lock...
 kernels() {
     environment .venv-kernels kernels
     local spec=.venv-kernels/share/jupyter/kernels/python3/kernel.json
-    local fonts=.venv-kernels/share/workbench/matplotlib
+    local prepared=.venv-kernels/share/workbench
     # The full path of the environment's Python, so that any server can start it.
     grep -qs "$PWD/.venv-kernels/bin/python" "$spec" ||
         .venv-kernels/bin/python -m ipykernel install --sys-prefix >/dev/null
     [ -e .venv-kernels/share/jupyter/kernels/bash/kernel.json ] ||
         .venv-kernels/bin/python -m bash_kernel.install --sys-prefix >/dev/null
     # Every session would spend a second on this list.
-    compgen -G "$fonts/fontlist-*.json" >/dev/null ||
-        MPLCONFIGDIR=$fonts .venv-kernels/bin/python -c "import matplotlib.font_manager"
+    compgen -G "$prepared/matplotlib/fontlist-*.json" >/dev/null ||
+        MPLCONFIGDIR=$prepared/matplotlib .venv-kernels/bin/python -c "import matplotlib.font_manager"
+    # And two on reading the descriptions of Python's own types, before it completes a first name.
+    compgen -G "$prepared/jedi/*/*.pkl" >/dev/null ||
+        XDG_CACHE_HOME=$PWD/$prepared .venv-kernels/bin/python -c \
+            "import jedi; [jedi.Interpreter(code, [{'text': ''}]).complete() for code in ('text.spl', 'import os; os.pat')]"
 }
 
 python=$(find_python)

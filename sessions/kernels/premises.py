@@ -167,13 +167,21 @@ class Estate:
         )
 
     def prepared(self) -> tuple[tuple[Path, str], ...]:
-        """Font lists that matplotlib would take a second to make in every session."""
-        found = [
-            file
-            for prefix in self._config.prefixes
-            for file in (prefix / "share/workbench/matplotlib").glob("fontlist-*.json")
-        ]
-        return tuple((file, f"/tmp/.state/matplotlib/{file.name}") for file in found)
+        """What every session would take seconds to make: matplotlib's fonts, jedi's types.
+
+        (file outside, path inside). Types that are older than what is installed are left out:
+        jedi would want to write them anew.
+        """
+        found: list[tuple[Path, str]] = []
+        for prefix in self._config.prefixes:
+            prepared = prefix / "share/workbench"
+            fonts = prepared.glob("matplotlib/fontlist-*.json")
+            found += [(file, f"/tmp/.state/matplotlib/{file.name}") for file in fonts]
+            packages = prefix.glob("lib/python*/site-packages")
+            installed = max((path.stat().st_mtime for path in packages), default=0.0)
+            types = [f for f in prepared.glob("jedi/*/*.pkl") if f.stat().st_mtime >= installed]
+            found += [(f, f"/tmp/.state/cache/{f.relative_to(prepared)}") for f in types]
+        return tuple(found)
 
     def environment(self) -> dict[str, str]:
         """What kernels find in their environment, if there are walls."""

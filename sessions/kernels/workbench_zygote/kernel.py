@@ -15,7 +15,6 @@ from typing import Any
 # What a kernel imports until it has run its first cell and completed a name. Not here:
 # matplotlib_inline.backend_inline, whose import makes figures appear if there is a shell by then.
 _KERNEL = (
-    "ipykernel.datapub",
     "ipykernel.debugger",
     "ipykernel.embed",
     "ipykernel.kernelapp",
