@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from sessions.kernels.pool import WaitingKernel, WarmPool
 from sessions.kernels.premises import Estate, Premises
 from sessions.kernels.specs import DEFAULT_KERNEL, KernelSpecs
 from sessions.kernels.zygotes import Zygote, ZygoteConfig
-
-logger = logging.getLogger(__name__)
 
 
 class Nursery:
