@@ -182,19 +182,17 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-class SessionConsumer(Socket):
-    """One client on one session: the log since a number, then live."""
+class SessionSocket(Socket):
+    """A socket on the session its address names, live or ended, from a number on."""
 
-    frames = frames.SESSION_FRAMES
+    # What ``?since=N`` is the number of, for people.
+    since_is: ClassVar[str]
     session: Session
-    ref: SessionRef
-    # Number of the last event sent, or of the last one the client says it has.
-    last_number: int
 
     async def connect(self) -> None:
         await self.accept()
         try:
-            self.last_number = _since(self.scope["query_string"])
+            since = _since(self.scope["query_string"], self.since_is)
         except InvalidValue as error:
             return await self.refuse(CloseCode.BAD_REQUEST, error.message)
         identifier = self.scope["url_route"]["kwargs"]["identifier"]
@@ -202,12 +200,30 @@ class SessionConsumer(Socket):
         if session is None:
             return await self.refuse(CloseCode.NOT_FOUND, "There is no session with this name.")
         self.session, self.is_open = session, True
-        # By its id: another session may take the identifier later.
-        self.ref = SessionRef(owner_id=self.owner_id, identifier=str(session.id))
         self._order = asyncio.Lock()
-        await self.send_json({"type": "session", "session": describe(session), "now": _now()})
-        self.spawn(self.follow(str(session.id)), name="follow")
+        await self.begin(since)
         return None
+
+    async def begin(self, since: int) -> None:
+        """The client may stay; it has what came up to ``since``, 0 if it has nothing."""
+        raise NotImplementedError
+
+
+class SessionConsumer(SessionSocket):
+    """One client on one session: the log since a number, then live."""
+
+    frames = frames.SESSION_FRAMES
+    since_is = "the number of an event"
+    ref: SessionRef
+    # Number of the last event sent, or of the last one the client says it has.
+    last_number: int
+
+    async def begin(self, since: int) -> None:
+        self.last_number = since
+        # By its id: another session may take the identifier later.
+        self.ref = SessionRef(owner_id=self.owner_id, identifier=str(self.session.id))
+        await self.send_json({"type": "session", "session": describe(self.session), "now": _now()})
+        self.spawn(self.follow(str(self.session.id)), name="follow")
 
     async def catch_up(self) -> None:
         events: list[str] = []
@@ -339,12 +355,12 @@ class NowhereConsumer(Socket):
         await self.refuse(CloseCode.NOT_FOUND, "There is nothing at this address.")
 
 
-def _since(query_string: bytes) -> int:
+def _since(query_string: bytes, what: str) -> int:
     """The ``since`` of a socket's address; 0 if there is none. Raises InvalidValue."""
     text = parse_qs(query_string.decode(errors="replace"), keep_blank_values=True)
     since = text.get("since", ["0"])[-1]
     if not (since.isascii() and since.isdigit() and len(since) <= 18):
-        raise InvalidValue("“since” must be the number of an event, or 0.")
+        raise InvalidValue(f"“since” must be {what}, or 0.")
     return int(since)
 
 

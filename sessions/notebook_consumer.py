@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
-from urllib.parse import parse_qs
 
 from sessions import frames, notebook
-from sessions.consumers import CHARACTERS_PER_FRAME, CloseCode, Socket
-from sessions.exceptions import EditConflict, InvalidValue, WorkbenchError
+from sessions.consumers import CHARACTERS_PER_FRAME, SessionSocket
+from sessions.exceptions import EditConflict, WorkbenchError
 from sessions.frames import Frame
-from sessions.models import Session
 from sessions.notebook_edits import edit_of
 
 NOTEBOOK_FRAMES: frames.Table = {
@@ -25,32 +22,21 @@ NOTEBOOK_FRAMES: frames.Table = {
 CELLS_PER_FRAME = 500
 
 
-class NotebookConsumer(Socket):
+class NotebookConsumer(SessionSocket):
     """One client on one notebook: the cells that changed since a version, then live.
 
     Works on sessions that have ended, too: what people wrote stays theirs.
     """
 
     frames = NOTEBOOK_FRAMES
-    session: Session
+    since_is = "a version of the notebook"
     # The version of the last frame sent, or of the last one the client says it has.
     version: int
 
-    async def connect(self) -> None:
-        await self.accept()
-        try:
-            self.version = _since(self.scope["query_string"])
-        except InvalidValue as error:
-            return await self.refuse(CloseCode.BAD_REQUEST, error.message)
-        identifier = self.scope["url_route"]["kwargs"]["identifier"]
-        session = await Session.objects.visible_to(self.owner_id).named(identifier).afirst()
-        if session is None:
-            return await self.refuse(CloseCode.NOT_FOUND, "There is no session with this name.")
-        self.session, self.is_open = session, True
+    async def begin(self, since: int) -> None:
+        self.version = since
         self._is_told = False  # until the first frame with cells
-        self._order = asyncio.Lock()
-        self.spawn(self.follow(f"notebook:{session.id}"), name="follow")
-        return None
+        self.spawn(self.follow(f"notebook:{self.session.id}"), name="follow")
 
     async def catch_up(self) -> None:
         version, metadata = await notebook.state_of(self.session.id)
@@ -94,12 +80,3 @@ class NotebookConsumer(Socket):
             said = {"code": error.code, "message": error.message, "in_reply_to": "edit"}
             answer = {"type": "error", **said, **answer}
         await self.send_json(answer)
-
-
-def _since(query_string: bytes) -> int:
-    """The ``since`` of a socket's address; 0 if there is none. Raises InvalidValue."""
-    text = parse_qs(query_string.decode(errors="replace"), keep_blank_values=True)
-    since = text.get("since", ["0"])[-1]
-    if not (since.isascii() and since.isdigit() and len(since) <= 18):
-        raise InvalidValue("“since” must be a version of the notebook, or 0.")
-    return int(since)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sessions.kernels.host import Host, HostConfig
+from sessions.kernels.sandbox import why_not_contained
 from sessions.testing import MemoryRecorder
 from tests.running import SERVERS
 
 ROOT = Path(__file__).parents[1]
+# Some machines let nobody make namespaces. Where only bubblewrap is missing the tests fail: it is
+# make test that installs it.
+needs_walls = pytest.mark.skipif(
+    bool(shutil.which("bwrap") and why_not_contained()), reason=why_not_contained()
+)
 NAMED: dict[str, Any] = {"owner_id": None, "identifier": "s"}
 
 

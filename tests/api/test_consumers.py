@@ -3,79 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import pytest
-from channels.routing import URLRouter
 from channels.testing import WebsocketCommunicator
 
 from sessions import consumers, frames, operations
 from sessions.exceptions import HostUnavailable
-from sessions.models import Event, Execution, Session
-from sessions.operations import SessionRef
+from sessions.models import Event, Execution
 from sessions.overview import last_line
-from sessions.routing import websocket_urlpatterns
-from workbench.access import OwnerMiddleware
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-APPLICATION = OwnerMiddleware(URLRouter(websocket_urlpatterns))
-
-
-@asynccontextmanager
-async def connected(path: str) -> AsyncIterator[WebsocketCommunicator]:
-    socket = WebsocketCommunicator(APPLICATION, path)
-    is_accepted, _ = await socket.connect()
-    assert is_accepted
-    try:
-        yield socket
-    finally:
-        await socket.disconnect()
-
-
-async def frame_of(socket: WebsocketCommunicator, kind: str) -> dict:
-    """The next frame of a type; others on the way are passed over."""
-    while True:
-        frame = await socket.receive_json_from(timeout=20)
-        if frame["type"] == kind:
-            return frame
-
-
-async def events_until(socket: WebsocketCommunicator, kind: str) -> list[dict]:
-    """Events, up to and with the first of a type."""
-    events: list[dict] = []
-    while not any(event["type"] == kind for event in events):
-        events += (await frame_of(socket, "events"))["events"]
-    return events
+from tests.api.sockets import (
+    NOW,
+    connected,
+    ended_session,
+    events_until,
+    frame_of,
+    ref,
+)
 
 
 async def error_after(socket: WebsocketCommunicator, text: str) -> dict:
     await socket.send_to(text_data=text)
     return await frame_of(socket, "error")
-
-
-async def ended_session(identifier: str = "old", *, events: int = 0) -> Session:
-    session = await Session.objects.acreate(
-        identifier=identifier,
-        kernel_name="python3",
-        origin="azure",
-        state="closed",
-        host="gone",
-        last_event_number=events,
-        created_at=NOW,
-        last_active_at=NOW,
-        ended_at=NOW,
-    )
-    await Event.objects.abulk_create(
-        Event(session=session, number=n, type="session_state", data={"state": "idle"}, at=NOW)
-        for n in range(1, events + 1)
-    )
-    return session
-
-
-def ref(identifier: str) -> SessionRef:
-    return SessionRef(owner_id=None, identifier=identifier)
 
 
 # Replay

@@ -10,7 +10,7 @@ import pytest
 from sessions import frames, operations
 from sessions.models import Execution
 from sessions.overview import list_overview
-from tests.api.test_consumers import connected, ended_session, events_until, frame_of, ref
+from tests.api.sockets import connected, ended_session, events_until, frame_of, ref
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

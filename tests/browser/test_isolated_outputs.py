@@ -317,8 +317,12 @@ async def test_outputs_of_a_file_never_speak_to_the_kernel(notebook):
         f"parent.postMessage({{type: 'comm', message: {json.dumps(message)}}}, '*');"
         "document.write('said it')"
     )
-    saved = {"model_name": "LabelModel", "model_module": "@jupyter-widgets/controls"}
-    saved |= {"model_module_version": "2.0.0", "state": {"value": "as it was saved"}}  # type: ignore[dict-item]
+    saved: dict[str, Any] = {
+        "model_name": "LabelModel",
+        "model_module": "@jupyter-widgets/controls",
+        "model_module_version": "2.0.0",
+        "state": {"value": "as it was saved"},
+    }
     states = {"version_major": 2, "version_minor": 0, "state": {"of-a-file": saved}}
     saved_view = {"application/vnd.jupyter.widget-view+json": {"model_id": "of-a-file"}}
     outputs = [

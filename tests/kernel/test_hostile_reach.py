@@ -30,6 +30,7 @@ through_every_door = pytest.mark.parametrize(
     indirect=["siege"],
 )
 of_both_kinds = pytest.mark.parametrize("siege", ["forked", "spawned"], indirect=True)
+# Ordinary users' sessions share that user, each in a user namespace: there is nothing to compare.
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root gives sessions users of their own")
 pytestmark = [pytest.mark.kernel, pytest.mark.asyncio(loop_scope="module")]
 

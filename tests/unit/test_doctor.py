@@ -11,10 +11,9 @@ from django.core.management import CommandError, call_command
 
 from sessions.kernels.doctor import Finding, Verdict, are_contained, examine
 from sessions.kernels.limits import Limits
-from sessions.kernels.sandbox import why_not_contained
+from tests.hosts import needs_walls
 
 LIMITS = Limits(memory_bytes=64 * 1024**2)
-needs_walls = pytest.mark.skipif(bool(why_not_contained()), reason="there are no walls here")
 
 
 def by_subject(findings: list[Finding]) -> dict[str, Finding]:

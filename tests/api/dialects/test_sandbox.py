@@ -253,7 +253,7 @@ async def test_upload_and_download(api, prefix: str) -> None:
         "mnt/data/a.txt",
         "/mnt/data/a.txt",
         "home/work/a.txt",
-        "//home//work/./a.txt",
+        "//home/work/.//a.txt",
         "%2Fmnt%2Fdata%2Fa.txt",
     ],
 )
