@@ -129,6 +129,20 @@ async def test_nothing_to_complete_is_said(notebook):
     await expect(box(notebook.page)).to_have_text("Nothing to complete here.", timeout=FIRST_MS)
 
 
+async def test_a_slow_answer_is_announced_and_then_shown(notebook):
+    await notebook.run_to_end(
+        "import time\nclass Slow:\n"
+        "    def __dir__(self): time.sleep(1.5); return ['harvest', 'harrow']\nslow = Slow()"
+    )
+    await type_in(notebook, "slow.har")
+
+    await notebook.page.keyboard.press("Tab")
+
+    await expect(box(notebook.page)).to_have_text("Asking the kernel…")
+    await expect(notebook.page.locator(".completion")).to_contain_text("harvest", timeout=FIRST_MS)
+    await expect(box(notebook.page)).to_have_count(0)
+
+
 # Inspection
 
 

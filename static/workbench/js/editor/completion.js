@@ -5,6 +5,7 @@ import { autocompletion } from "../../../vendor/editor.js";
 import { toCodePoints, toUtf16 } from "./offsets.js";
 
 const OPTIONS_SHOWN = 300;
+const PATIENCE_MS = 400; // without an answer, before a person who asked is told that it takes time
 
 /**
  * @typedef {{matches: string[], cursor_start: number, cursor_end: number, metadata?: Record<string, any>}} Answer
@@ -15,7 +16,8 @@ const OPTIONS_SHOWN = 300;
 /**
  * @param {Complete} complete
  * @param {() => boolean} isCode whether there is anything to complete
- * @param {(sentence: string) => void} say why nothing is offered, if a person asked
+ * @param {(sentence: string) => () => void} say what a person who asked has to know: why nothing is
+ *   offered, or not yet; the result takes it away
  */
 export function completion(complete, isCode, say) {
   return autocompletion({
@@ -30,14 +32,21 @@ export function completion(complete, isCode, say) {
 /**
  * @param {any} context CodeMirror's: `pos`, `explicit`, `aborted`
  * @param {Complete} complete
- * @param {(sentence: string) => void} say
+ * @param {(sentence: string) => () => void} say
  */
 async function offered(context, complete, say) {
   const code = context.state.doc.toString();
   if (!context.explicit && !isAfterDot(code, context.pos)) return null;
   /** @type {Answer} */ let answer;
+  let unsay = () => {};
+  const waiting = setTimeout(() => {
+    if (context.explicit && !context.aborted) unsay = say("Asking the kernel…");
+  }, PATIENCE_MS);
   try {
-    answer = await complete(code, toCodePoints(code, context.pos));
+    answer = await complete(code, toCodePoints(code, context.pos)).finally(() => {
+      clearTimeout(waiting);
+      unsay();
+    });
   } catch (error) {
     if (context.explicit && !context.aborted) say(error instanceof Error ? error.message : String(error));
     return null;

@@ -36,9 +36,14 @@ export function inspectionBoxes() {
  * Say a sentence at the caret, until the next key.
  * @param {any} view
  * @param {string} sentence
+ * @returns {() => void} take it away, if it is still there
  */
 export function say(view, sentence) {
-  show(view, box(view, false, plain(sentence)));
+  const shown = box(view, false, plain(sentence));
+  show(view, shown);
+  return () => {
+    if (view.state.field(boxField)?.create === shown.create) view.dispatch({ effects: setBox.of(null) });
+  };
 }
 
 /** Asks for one editor; a later question makes the answers to earlier ones worthless. */
