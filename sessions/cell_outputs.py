@@ -13,6 +13,7 @@ from sessions.states import EventType
 Output = dict[str, Any]
 
 WIDGET_STATE_TYPE = "application/vnd.jupyter.widget-state+json"
+UPDATES = frozenset({"update", "echo_update"})  # what a widget's kernel says of its state
 JSON_TYPE = re.compile(r"application/(.*\+)?json")
 
 
@@ -117,7 +118,7 @@ def _add_comm(widgets: dict[str, Any], comm: dict[str, Any]) -> None:
     state = data.get("state")
     if comm.get("kind") == "close":
         widgets.pop(id_, None)
-    elif isinstance(state, dict):
+    elif isinstance(state, dict) and (comm.get("kind") == "open" or data.get("method") in UPDATES):
         _add_state(widgets, id_, state, comm)
 
 
@@ -137,11 +138,15 @@ def _add_state(
 
 
 def _update_widget(widget: dict[str, Any], state: dict[str, Any], paths: Any, buffers: Any) -> None:
+    """The keys that came replace those of before, with the buffers in them."""
     widget["state"].update(state)
-    if isinstance(paths, list) and isinstance(buffers, list) and paths:
-        old = [each for each in widget.get("buffers", []) if each["path"] not in paths]
-        new = [
-            {"encoding": "base64", "path": path, "data": data}
-            for path, data in zip(paths, buffers, strict=False)
-        ]
-        widget["buffers"] = old + new
+    are_lists = isinstance(paths, list) and isinstance(buffers, list)
+    named = [each for each in paths if isinstance(each, list) and each] if are_lists else []
+    replaced = [*state, *(path[0] for path in named)]
+    kept = [each for each in widget.pop("buffers", []) if each["path"][0] not in replaced]
+    new = [
+        {"encoding": "base64", "path": path, "data": data}
+        for path, data in zip(named, buffers if are_lists else [], strict=False)
+    ]
+    if kept or new:
+        widget["buffers"] = kept + new

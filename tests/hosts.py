@@ -32,14 +32,15 @@ def descendants(pid: int) -> set[int]:
     return found
 
 
-def forked_kernels() -> set[int]:
-    """The processes that zygotes have forked, of all hosts: nobody's children."""
+def forked_kernels(host: Host) -> set[int]:
+    """The processes a host's zygotes have forked: nobody's children, but they see its sockets."""
     found = set()
     for directory in Path("/proc").glob("[0-9]*"):
         try:
-            if b"workbench_zygote" in (directory / "cmdline").read_bytes():
+            is_forked = b"workbench_zygote" in (directory / "cmdline").read_bytes()
+            if is_forked and str(host.config.run_dir) in (directory / "mountinfo").read_text():
                 found.add(int(directory.name))
-        except (FileNotFoundError, ProcessLookupError):
+        except (OSError, ProcessLookupError):  # it has ended; reading of one that ends is EINVAL
             pass
     return found
 

@@ -85,10 +85,6 @@ class ControlGroup:
         """How many of its processes the system has ended for want of memory, so far."""
         return self._count("memory", "memory.events", "memory.oom_control", "oom_kill")
 
-    def refused_forks(self) -> int:
-        """How often it was refused another process, so far."""
-        return self._count("pids", "pids.events", "pids.events", "max")
-
     def memory_bytes(self) -> int | None:
         """What it uses now, with what the system keeps of files for it; None: not measured."""
         return self._number("memory.current", "memory.usage_in_bytes")

@@ -14,6 +14,7 @@ from pathlib import Path
 from sessions.kernels.cgroups import ControlGroups
 from sessions.kernels.identities import Identities, why_no_identities
 from sessions.kernels.limits import Limits, machine_memory_bytes, size_text
+from sessions.kernels.policy import Network
 from sessions.kernels.sandbox import why_not_contained
 from sessions.kernels.syscalls import why_not_filtered
 
@@ -40,16 +41,23 @@ class Finding:
     is_wall: bool = False
 
 
-def examine(*, wants_walls: bool, limits: Limits, prefixes: Iterable[Path]) -> list[Finding]:
+def examine(
+    *,
+    wants_walls: bool,
+    limits: Limits,
+    prefixes: Iterable[Path],
+    network: Network = Network.NONE,
+) -> list[Finding]:
     """Look at this machine as a host would at its start. Takes some tenths of a second.
 
-    ``wants_walls`` is what the operator set; ``prefixes`` are the kernels' environments. It
-    disturbs no host that runs.
+    ``wants_walls`` and ``network`` are what the operator set; ``prefixes`` are the kernels'
+    environments. It disturbs no host that runs.
     """
     walls = _walls(wants_walls=wants_walls)
     return [
         walls,
         *(_behind_walls(prefixes) if walls.verdict is Verdict.GOOD else ()),
+        *([_network(network)] if walls.verdict is Verdict.GOOD else ()),
         _control_groups(),
         _memory(limits),
         _files(limits),
@@ -82,10 +90,22 @@ def _walls(*, wants_walls: bool) -> Finding:
     return Finding(
         subject=subject,
         verdict=Verdict.GOOD,
-        sentence=(
-            "Code sees a read-only system, its own workspace, its own processes and no network."
-        ),
+        sentence="Code sees a read-only system, its own workspace and its own processes.",
         is_wall=True,
+    )
+
+
+def _network(network: Network) -> Finding:
+    if network is Network.NONE:
+        return Finding(
+            subject="Network", verdict=Verdict.GOOD, sentence="Code in a session has none."
+        )
+    who = "All sessions but those that ask for none" if network is Network.HOST else "Who asks"
+    return Finding(
+        subject="Network",
+        verdict=Verdict.WEAKER,
+        sentence=f"{who} may use the machine's, with all that listens on it, this server too.",
+        remedy="To have sessions without one, unset WORKBENCH_SESSION_NETWORK.",
     )
 
 

@@ -293,7 +293,8 @@ class Host:
     async def resources(self, *, owner_id: int | None, identifier: str) -> dict[str, Any]:
         """See operations.resources."""
         session = self._find(owner_id, identifier)
-        return {"samples": self._meter.samples(session.record.id), "memory_limit_bytes": None}
+        limit = session.record.policy["limits"]["memory_bytes"]
+        return {"samples": self._meter.samples(session.record.id), "memory_limit_bytes": limit}
 
     async def list_resources(self, *, owner_id: int | None) -> dict[str, dict[str, Any]]:
         """See operations.list_resources."""

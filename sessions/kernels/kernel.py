@@ -197,11 +197,10 @@ class LiveKernel:
 
         Raises KernelStartFailed; nothing is left running then.
         """
-        if self._is_ready:
-            await self._set_variables()
-            return
         try:
             async with asyncio.timeout(START_SECONDS):
+                if self._is_ready:
+                    return await self._set_variables()
                 await self._manager.start_kernel(
                     sandbox=self._sandbox,
                     zygote=self._zygote,

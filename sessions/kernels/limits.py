@@ -137,13 +137,6 @@ class Limits:
             f"or ask the operator for {_SETTINGS['memory_bytes']} to be raised."
         )
 
-    def processes_sentence(self) -> str:
-        """What to say when the session was refused another process or thread."""
-        return (
-            f"The session has as many processes and threads as it may ({self.processes}), so it "
-            f"got no more. End some, or ask the operator for {_SETTINGS['processes']} to be raised."
-        )
-
     def why_it_ended(
         self,
         group: CountsKills | None,

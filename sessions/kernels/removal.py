@@ -8,7 +8,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-# Names that begin so are ours; users may not take them.
+# Names that begin so are ours: unfinished uploads, directories being deleted. Never listed, and
+# users may not take them.
 TEMPORARY_PREFIX = ".workbench-tmp-"
 
 

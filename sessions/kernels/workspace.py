@@ -55,7 +55,6 @@ MAX_DEPTH = 64
 MAX_ENTRIES = 100_000
 # Entries that are looked at to measure a workspace.
 MAX_MEASURED_ENTRIES = 1_000_000
-# Names that begin so are ours: unfinished uploads, directories being deleted. Never listed.
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO must not wait for its other end.

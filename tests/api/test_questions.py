@@ -22,7 +22,7 @@ async def asked(socket, kind, answer, **fields):
 
 
 @pytest.mark.kernel
-async def test_questions_are_answered_while_code_runs(host):
+async def test_questions_are_answered_while_code_runs(host, settings):
     await operations.open_session(ref("s"), origin="azure")
 
     async with connected("/ws/sessions/s/") as socket:
@@ -41,7 +41,7 @@ async def test_questions_are_answered_while_code_runs(host):
     assert inspection["found"] is True
     assert [each["name"] for each in variables["variables"]] == ["numbers", "rows"]
     assert (table["name"], table["rows"], table["total_rows"]) == ("rows", [["1"]], 1)
-    assert resources["memory_limit_bytes"] is None
+    assert resources["memory_limit_bytes"] == settings.WORKBENCH_SESSION_LIMITS.memory_bytes
 
 
 @pytest.mark.kernel

@@ -25,12 +25,12 @@ WARM = 1
 @pytest.fixture
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
     """A host whose zygote is ready, with a kernel that waits; nothing outlives it."""
-    before = descendants(os.getpid()) | forked_kernels()
+    before = descendants(os.getpid())
     host = await started_host(tmp_path, forks=True, warm_kernels=WARM, preimport=("numpy",))
     await is_filled(host)
     yield host
     await host.stop()
-    after = descendants(os.getpid()) | forked_kernels()
+    after = descendants(os.getpid()) | forked_kernels(host)
     assert after <= before, "a process outlived its host"
 
 
@@ -125,6 +125,13 @@ async def test_sessions_do_not_draw_the_same_numbers(host: Host):
     assert not set(first.split()) & set(second.split())
 
 
+async def test_what_is_forked_can_be_counted(host: Host):
+    """Otherwise nobody would see what outlives its host."""
+    (waiting,) = host._sessions._nursery._pool._waiting
+
+    assert waiting.kernel.pid in forked_kernels(host)
+
+
 async def test_a_session_takes_the_kernel_that_waits(host: Host):
     pool = host._sessions._nursery._pool
     assert pool is not None
@@ -143,6 +150,19 @@ async def test_a_session_takes_the_kernel_that_waits(host: Host):
     assert (workspace_path(host.config.data_dir, session.record.id) / "f").read_text() == "1"
     assert await printed(host, "print(dir().count('variables'))") == "0"
     await is_filled(host)  # there is another one for the next
+
+
+async def test_a_session_that_restarts_as_it_opens_has_one_kernel(host: Host):
+    pool = host._sessions._nursery._pool
+    assert pool is not None
+    (waiting,) = pool._waiting
+    await host.open_session(**NAMED, origin="test", environment={"A": "1"})
+
+    await host.restart(**NAMED)
+
+    assert await printed(host, "import os; print(os.environ['A'])") == "1"
+    assert waiting.kernel.death.done()
+    assert host._sessions.find(None, "s").process_ids != [waiting.kernel.pid]
 
 
 async def test_a_restart_keeps_the_files_and_the_user(host: Host):

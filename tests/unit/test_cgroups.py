@@ -119,7 +119,7 @@ def test_a_limit_can_be_lowered_and_raised(groups):
     assert codes == [0, -signal.SIGKILL, 0]
 
 
-def test_more_processes_than_allowed_are_refused_and_counted(groups):
+def test_more_processes_than_allowed_are_refused(groups):
     group = groups.create("s", Limits(processes=16))
     if not group.limits_processes:
         pytest.skip("processes are not limited here")
@@ -136,7 +136,6 @@ def test_more_processes_than_allowed_are_refused_and_counted(groups):
         group.kill_all()
 
     assert count < 100
-    assert group.refused_forks() >= 1
 
 
 def test_a_fork_bomb_is_ended_whole(groups):

@@ -421,6 +421,7 @@ def test_widgets_are_followed_until_they_are_closed():
             {"method": "update", "state": {}, "buffer_paths": [["pixels"]]},
             buffers=["AAAA"],
         ),
+        comm("msg", {"method": "custom", "state": {"value": 4}}),
         comm("msg", {"state": {"value": 3}}, "unknown"),
         comm("msg", "nonsense"),
         comm("open", {"state": 1}, ["w"]),
@@ -434,3 +435,14 @@ def test_widgets_are_followed_until_they_are_closed():
     assert outputs.widgets["w"]["buffers"] == [
         {"encoding": "base64", "path": ["pixels"], "data": "AAAA"}
     ]
+
+
+def test_a_widgets_binary_value_goes_with_the_next_one():
+    outputs = SessionOutputs(set())
+    update = {"method": "update", "state": {}, "buffer_paths": [["pixels"]]}
+    outputs.add(*comm("open", {"state": {}}, target_name="jupyter.widget"), None)
+    outputs.add(*comm("msg", update, buffers=["AAAA"]), None)
+    outputs.add(*comm("msg", {"method": "update", "state": {"pixels": None}}), None)
+
+    assert "buffers" not in outputs.widgets["w"]
+    assert outputs.widgets["w"]["state"] == {"pixels": None}

@@ -43,3 +43,8 @@ def json_body(request: Request) -> dict[str, Any]:
             "Send JSON, with the header “Content-Type: application/json”.",
         )
     return json_object(request)
+
+
+def origin_of(request: Request) -> str:
+    """The face a request came through: our pages use this API as programs do."""
+    return "browser" if "Sec-Fetch-Site" in request.headers else "api"

@@ -26,12 +26,11 @@ from files.previews import (
 )
 from sessions.exceptions import FileTooLarge, InvalidValue, PathInvalid
 from sessions.models import Session
-from workbench.api.base import ApiView, json_body
+from workbench.api.base import ApiView, json_body, origin_of
 from workbench.dialects.base import json_object, json_response
 from workbench.dialects.downloads import download_response
 from workbench.errors import Refused
 
-ORIGIN = "api"
 # Whatever a file of a session holds, a browser that opens it runs nothing of it and asks nobody.
 CONTENT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 _PREVIEW_KINDS: dict[type[Preview], str] = {
@@ -119,7 +118,9 @@ class ContentView(FilesView):
         _check_size(request)
         # Django keeps the body in a temporary file and reads it from there.
         body = cast(Readable, request._request)
-        info = await files.save_file(session.id, target, body, origin=ORIGIN, overwrite=overwrite)
+        info = await files.save_file(
+            session.id, target, body, origin=origin_of(request), overwrite=overwrite
+        )
         return json_response(file_on_the_wire(info), HTTPStatus.CREATED)
 
 

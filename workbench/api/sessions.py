@@ -17,7 +17,7 @@ from sessions.models import Session
 from sessions.notebook_files import cells_of, to_ipynb
 from sessions.operations import SessionRef
 from workbench.access import owner_of
-from workbench.api.base import ApiView, json_body
+from workbench.api.base import ApiView, json_body, origin_of
 from workbench.dialects.base import json_response
 
 
@@ -51,11 +51,6 @@ class KernelspecsView(ApiView):
     async def get(self, request: Request) -> HttpResponse:
         """The installed kernels, the default first."""
         return json_response({"kernelspecs": await operations.kernelspecs()})
-
-
-def origin_of(request: Request) -> str:
-    """The face a request came through: our pages use this API as programs do."""
-    return "browser" if "Sec-Fetch-Site" in request.headers else "api"
 
 
 def _text(body: dict[str, Any], name: str) -> str:

@@ -30,11 +30,9 @@ _KERNEL = (
     "zmq.asyncio",
     "zmq.eventloop.zmqstream",
 )
-# Its import makes figures appear, in the kernel that has a shell by then.
 # What modules have put into the environment when they were imported.
 _imported_with: dict[str, str] = {}
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_NEVER = frozenset({"matplotlib_inline.backend_inline"})
 
 
 def preimport(modules: list[str]) -> list[str]:

@@ -97,6 +97,7 @@ class Command(BaseCommand):
             wants_walls=settings.WORKBENCH_SANDBOX != "off",
             limits=settings.WORKBENCH_SESSION_LIMITS,
             prefixes=[settings.WORKBENCH_KERNEL_PREFIX],
+            network=settings.WORKBENCH_SESSION_NETWORK,
         )
         styles = {
             Verdict.GOOD: self.style.SUCCESS,

@@ -3,6 +3,7 @@
 // back to it. Frames of outputs that came with a file never speak to the kernel, whatever they
 // show: they have the widgets of that file, as they were when it was saved.
 
+import { fileAddressOf } from "../outputs/file-address.js";
 import { isPrelude } from "../outputs/bundle.js";
 import { isImported, outputsOfNotebook } from "../outputs/imported.js";
 import { IsolatedFrame } from "../outputs/isolated.js";
@@ -27,7 +28,7 @@ export function makeFrames({ id, send, state, notebook }) {
 
   /** @type {OutputOptions} */
   const options = {
-    fileAddress: (path) => `/api/v1/sessions/${id}/files/content?inline=1&path=${encodeURIComponent(path)}`,
+    fileAddress: fileAddressOf(id),
     frameFor: (hooks) => (isImported(hooks.key) ? importedFrame(hooks) : liveFrame(hooks)),
   };
 
