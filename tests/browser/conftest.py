@@ -43,26 +43,43 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture
-def problems() -> list[str]:
-    """What pages complain of; a test that expects complaints empties it."""
-    return []
+class Problems:
+    """What pages complain of. Complaints come when they come: judged once, after the test."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self._expected: tuple[str, ...] = ()
+
+    def expect(self, *parts: str) -> None:
+        """Complaints that contain one of these are part of the test, whenever they come."""
+        self._expected += parts
+
+    @property
+    def unexpected(self) -> list[str]:
+        """What nobody expected."""
+        return [each for each in self.seen if not any(part in each for part in self._expected)]
 
 
 @pytest.fixture
-async def new_page(browser: Browser, problems: list[str]) -> AsyncIterator[object]:
+def problems() -> Problems:
+    """What pages complain of; a test that provokes complaints expects them."""
+    return Problems()
+
+
+@pytest.fixture
+async def new_page(browser: Browser, problems: Problems) -> AsyncIterator[object]:
     """Opens pages of persons of their own; script errors and breaches of policy fail the test."""
 
     async def open_page(**options: Any) -> Page:
         context = await browser.new_context(**options)
         page = await context.new_page()
         page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: problems.append(error.stack or str(error)))
-        page.on("console", lambda line: line.type == "error" and problems.append(line.text))
+        page.on("pageerror", lambda error: problems.seen.append(error.stack or str(error)))
+        page.on("console", lambda line: line.type == "error" and problems.seen.append(line.text))
         return page
 
     yield open_page
-    assert problems == []
+    assert problems.unexpected == []
 
 
 @pytest.fixture

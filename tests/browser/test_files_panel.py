@@ -205,6 +205,7 @@ async def test_a_cancelled_upload_is_tried_again(files):
 
 
 async def test_a_taken_name_is_replaced_only_if_the_person_says_so(files, problems):
+    problems.expect("status of 409")
     files.write("taken.txt", "old")
     await files.choose(file("taken.txt", b"new"))
     upload = files.upload("taken.txt")
@@ -216,10 +217,10 @@ async def test_a_taken_name_is_replaced_only_if_the_person_says_so(files, proble
 
     await expect(files.uploads.and_(files.page.locator("[data-state=done]"))).to_have_count(1)
     assert files.read("taken.txt") == b"new"
-    forget_refusals(problems, 409)
 
 
 async def test_several_taken_names_are_replaced_at_once(files, problems):
+    problems.expect("status of 409")
     for name in ("a", "b"):
         files.write(name, "old")
     await files.choose(file("a", b"new"), file("b", b"new"))
@@ -228,7 +229,6 @@ async def test_several_taken_names_are_replaced_at_once(files, problems):
 
     await expect(files.uploads).to_have_count(0)
     assert (files.read("a"), files.read("b")) == (b"new", b"new")
-    forget_refusals(problems, 409)
 
 
 @pytest.fixture
@@ -253,6 +253,8 @@ async def test_a_file_that_is_too_large_is_refused_before_it_is_sent(narrow_file
 
 
 async def test_the_servers_refusal_of_a_large_file_is_told(narrow_files, problems):
+    problems.expect("status of 413")
+
     async def without_limit(route) -> None:
         answer = await route.fetch()
         await route.fulfill(json={**await answer.json(), "max_upload_bytes": 10**12})
@@ -266,7 +268,6 @@ async def test_the_servers_refusal_of_a_large_file_is_told(narrow_files, problem
     fact = narrow_files.upload("large.bin").locator("[data-fact]")
     await expect(fact).to_contain_text(re.compile("large|1,?000"))
     await expect(narrow_files.row("large.bin")).to_have_count(0)
-    forget_refusals(problems, 413)
 
 
 # As code writes them
@@ -283,6 +284,7 @@ async def test_files_that_code_writes_appear_while_it_runs(files):
 
 
 async def test_what_code_changes_and_deletes_is_seen_in_open_folders(files, problems):
+    problems.expect("status of 404")
     await files.notebook.run_to_end("import os; os.mkdir('d'); open('d/f', 'w').write('1')")
     await files.row("d").click()
     await expect(files.row("f")).to_contain_text("1 byte")
@@ -292,7 +294,6 @@ async def test_what_code_changes_and_deletes_is_seen_in_open_folders(files, prob
     await files.notebook.run_to_end("import shutil; shutil.rmtree('d')")
 
     await expect(files.element.locator("[data-empty]")).to_be_visible()
-    forget_refusals(problems, 404)
 
 
 async def test_a_folder_of_thousands_shows_its_beginning(files):
@@ -325,6 +326,7 @@ async def test_a_file_is_renamed_in_its_place(files):
 
 
 async def test_a_taken_name_is_refused_and_escape_gives_up(files, problems):
+    problems.expect("status of 409")
     files.write("mine", "mine")
     files.write("theirs", "theirs")
     await files.menu("mine", "Rename F2")
@@ -338,7 +340,6 @@ async def test_a_taken_name_is_refused_and_escape_gives_up(files, problems):
 
     await expect(row.get_by_label("New name")).to_be_hidden()
     assert files.read("theirs") == b"theirs"
-    forget_refusals(problems, 409)
 
 
 async def test_a_file_is_deleted_after_a_question(files):
@@ -510,6 +511,7 @@ async def test_an_svg_is_a_picture_and_runs_nothing(files):
 
 
 async def test_an_svg_opened_by_its_address_runs_nothing(files, problems):
+    problems.expect("")  # the browser says what it refuses to run
     files.write("drawing.svg", SVG)
     await files.open("drawing.svg")
     address = await files.preview.locator("img").get_attribute("src")
@@ -518,7 +520,6 @@ async def test_an_svg_opened_by_its_address_runs_nothing(files, problems):
 
     assert await files.page.evaluate("window.broken") is None
     assert "broken" not in await files.page.title()
-    problems.clear()  # the browser says what it refused to run
 
 
 # The keyboard
@@ -575,8 +576,3 @@ async def limit_uploads(client: CDPSession, bytes_per_second: int) -> None:
     await client.send(
         "Network.emulateNetworkConditions", {**limits, "uploadThroughput": bytes_per_second}
     )
-
-
-def forget_refusals(problems: list[str], status: int) -> None:
-    """The browser's own note of an answer that the test wanted."""
-    problems[:] = [each for each in problems if f"status of {status}" not in each]
