@@ -1,9 +1,9 @@
 """The admin: what runs, whose, since when, and why did it die.
 
-The kernel host is the only writer of these rows, so nothing here can be added, changed or
-deleted. What an operator can do to a session goes through the verbs, as for everybody. Seeing
-needs the permission *view*; acting needs *change* of sessions (superusers have both), although no
-form ever changes a row: it is Django's own word for somebody who may do more than look.
+The kernel host is the only writer of these rows, so nothing here can be added or changed. What an
+operator can do to a session goes through the verbs, as for everybody; the history of those that
+have ended can be deleted. Seeing needs the permission *view*, acting *change* of sessions, deleting
+*delete* (superusers have all), although no form ever changes a row: they are Django's own words.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
 from django.db.models import Count, Q, QuerySet, TextField
 from django.db.models.functions import Cast, Left
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sessions import operations
+from sessions import operations, retention
 from sessions.exceptions import HostUnavailable, WorkbenchError
 from sessions.models import Cell, Event, Execution, Notebook, Session
 from sessions.operations import SessionRef
@@ -108,7 +109,7 @@ class SessionAdmin(ReadOnlyAdmin):
     search_help_text = "An identifier, a session's id, or code that ran in it"
     date_hierarchy = "created_at"
     ordering = ("-last_active_at",)
-    actions = ("interrupt", "restart", "close")
+    actions = ("interrupt", "restart", "close", "delete_history")
     fields = (
         "identifier",
         "id",
@@ -169,6 +170,35 @@ class SessionAdmin(ReadOnlyAdmin):
     @admin.action(description="Close", permissions=["operate"])
     def close(self, request: HttpRequest, sessions: QuerySet[Session]) -> None:
         self._to_each(request, sessions, operations.close_session, "closed")
+
+    def has_erase_permission(self, request: HttpRequest) -> bool:
+        """Whether history may be deleted."""
+        return request.user.has_perm("workbench_sessions.delete_session")
+
+    @admin.action(description="Delete history", permissions=["erase"])
+    def delete_history(
+        self, request: HttpRequest, sessions: QuerySet[Session]
+    ) -> HttpResponse | None:
+        """Asks first; only what has ended can be deleted."""
+        ended: list[Any] = [session for session in sessions if not session.is_live]
+        for session in sessions:
+            if session.is_live:
+                text = f"{session.identifier} is live: close it, then delete its history."
+                self.message_user(request, text, messages.ERROR)
+        if not ended:
+            return None
+        if "confirmed" not in request.POST:
+            about = {
+                **self.admin_site.each_context(request),
+                "title": "Delete history",
+                "opts": self.model._meta,
+                "ended": ended,
+                "executions": sum(session.runs for session in ended),
+            }
+            return render(request, "admin/workbench_sessions/delete_history.html", about)
+        pruned = retention.delete_history(session.id for session in ended)
+        self.message_user(request, f"Deleted {pruned}.", messages.SUCCESS)
+        return None
 
     def _to_each(
         self,

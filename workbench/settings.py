@@ -53,6 +53,8 @@ WORKBENCH_SANDBOX = env("WORKBENCH_SANDBOX", default="auto")
 WORKBENCH_MAX_SESSIONS = env.int("WORKBENCH_MAX_SESSIONS", default=200)
 # A session nobody used for so long ends. 0: never.
 WORKBENCH_IDLE_TIMEOUT_SECONDS = env.int("WORKBENCH_IDLE_TIMEOUT_SECONDS", default=1800)
+# What is known of a session that has ended is deleted after so many days. 0: never.
+WORKBENCH_HISTORY_DAYS = env.int("WORKBENCH_HISTORY_DAYS", default=90)
 # What the host calls when code may have changed a session's files.
 WORKBENCH_REFRESH_FILES = "files.operations.refresh"
 # The environment whose kernelspecs come first; its Python runs the default kernel.
@@ -197,8 +199,11 @@ _DATABASE_URL = env(
 DATABASES = {"default": environ.Env.db_url_config(_DATABASE_URL)}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
-        # Readers never wait for the writer, nor it for them.
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        # Readers never wait for the writer, nor it for them. The first comes before the rest: it
+        # lets the file of a new database shrink when much was deleted.
+        "init_command": (
+            "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+        ),
         # Take the write lock when a transaction begins: no upgrade from read to write can fail.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds to wait for another writer

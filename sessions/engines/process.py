@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from django.conf import settings
+
 from sessions.engines.assembly import assemble_host, make_run_dir, run_dir
 from sessions.engines.local import SOCKET_NAME
 from sessions.engines.server import HostServer
+from sessions.retention import history_kept
 
 LOCK_NAME = "host.lock"
 HOST_NAME = "local"
@@ -39,7 +42,8 @@ async def run_host(ready: Callable[[], None]) -> None:
         host, recorder = await assemble_host(server.tell, name=HOST_NAME)
         await server.listen(host, run_dir() / SOCKET_NAME)
         ready()
-        await stop.wait()
+        async with history_kept(settings.WORKBENCH_HISTORY_DAYS):
+            await stop.wait()
         # The order matters: what ends the sessions still has to be written and told.
         await host.stop()
         await recorder.stop()

@@ -6,15 +6,19 @@ import asyncio
 import os
 import tempfile
 from argparse import ArgumentParser
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, ProgrammingError
+from django.utils import timezone
 
 from sessions.engines.process import HostRunsAlready, run_host, running_host
 from sessions.kernels.doctor import Verdict, are_contained, examine
+from sessions.retention import Pruned, delete_history, ended_before
 from workbench import supervisor
 
 ACTIONS = {
@@ -23,8 +27,12 @@ ACTIONS = {
     "web": "only a web process, in the foreground; any number may run at other ports",
     "stop": "end the kernel host, all its sessions, and the server that started it",
     "status": "say what runs",
+    "prune": "delete the history of sessions that ended long ago",
     "doctor": "say what this machine can contain and limit, and how to have more",
 }
+
+MAX_DAYS = 36_500
+PROGRESS_SESSIONS = 100  # between two lines that say how far it is
 
 
 class Command(BaseCommand):
@@ -36,9 +44,23 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", nargs="?", default="serve", choices=list(ACTIONS))
+        parser.add_argument(
+            "--days",
+            type=int,
+            help="prune: of sessions that ended more than so many days ago; "
+            "usually WORKBENCH_HISTORY_DAYS",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="prune: only say what would be deleted"
+        )
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
-        getattr(self, f"_{action}")()
+        if action == "prune":
+            self._prune(options["days"], dry_run=options["dry_run"])
+        elif options["days"] is not None or options["dry_run"]:
+            raise CommandError("--days and --dry-run belong to prune.")
+        else:
+            getattr(self, f"_{action}")()
 
     def _serve(self) -> None:
         self._refuse_strangers()
@@ -92,6 +114,35 @@ class Command(BaseCommand):
             raise CommandError("No kernel host runs. Start it with: python manage.py workbench")
         self.stdout.write(f"The kernel host runs (process {pid}).")
 
+    def _prune(self, days: int | None, *, dry_run: bool) -> None:
+        if days is None and not settings.WORKBENCH_HISTORY_DAYS:
+            raise CommandError(
+                "WORKBENCH_HISTORY_DAYS is 0: history is kept for ever. "
+                "Say how old it may be with --days."
+            )
+        days = settings.WORKBENCH_HISTORY_DAYS if days is None else days
+        if not 0 <= days <= MAX_DAYS:
+            raise CommandError(f"--days takes a number of days, 0 to {MAX_DAYS}.")
+        try:
+            old = ended_before(timezone.now() - timedelta(days=days))
+            if dry_run:
+                self.stdout.write(f"Would delete the history of {_sessions(len(old))}.")
+                return
+            pruned = delete_history(old, self._say_progress(len(old)))
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(
+                f"The database cannot be used ({error}). Nothing that is whole was harmed: "
+                "the same command goes on where this one ended."
+            ) from error
+        self.stdout.write(f"Deleted {pruned}.")
+
+    def _say_progress(self, total: int) -> Callable[[Pruned], None]:
+        def say(pruned: Pruned) -> None:
+            if pruned.sessions and pruned.sessions % PROGRESS_SESSIONS == 0:
+                self._step(f"{pruned.sessions:,} of {_sessions(total)}")
+
+        return say
+
     def _doctor(self) -> None:
         findings = examine(
             wants_walls=settings.WORKBENCH_SANDBOX != "off",
@@ -123,3 +174,7 @@ class Command(BaseCommand):
     def _step(self, text: str) -> None:
         self.stdout.write(f"{self.style.MIGRATE_HEADING('==>')} {text}")
         self.stdout.flush()
+
+
+def _sessions(count: int) -> str:
+    return f"{count:,} session{'s' * (count != 1)}"
