@@ -51,6 +51,7 @@ COLOURS: dict[str, str] = {
     SessionState.BUSY: "busy",
     SessionState.RESTARTING: "warn",
     SessionState.DIED: "bad",
+    SessionState.STOPPED: "quiet",
     SessionState.CLOSED: "quiet",
     SessionState.EXPIRED: "quiet",
     SessionState.LOST: "bad",

@@ -76,6 +76,9 @@ class Session(models.Model):
     # What it may do and use: network and limits, as sessions/kernels/policy.py has them. Empty
     # for sessions older than that.
     policy = models.JSONField(default=dict, blank=True)
+    # What its processes find in their environment beyond what all have. May hold secrets: shown
+    # nowhere.
+    environment = models.JSONField(default=dict, blank=True, editable=False)
     created_at = models.DateTimeField()
     last_active_at = models.DateTimeField()
     # None while it is live.

@@ -27,7 +27,7 @@ from django.db.models import Model
 
 from sessions import models
 from sessions.exceptions import Conflict
-from sessions.kernels.records import Event, ExecutionRecord, SessionRecord, now, timestamp
+from sessions.kernels.records import KEPT, Event, ExecutionRecord, SessionRecord, now, timestamp
 from sessions.states import (
     LIVE_SESSION_STATES,
     UNFINISHED_EXECUTION_STATES,
@@ -41,7 +41,9 @@ logger = logging.getLogger(__name__)
 BATCH_SECONDS = 0.02
 RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)  # between attempts at a batch the database refuses; then 2 s
 MERGED_STREAM_BYTES = 64 * 1024  # text of one stream grows into one event up to about this size
-HOST_LOST = "The kernel host ended while the session was open."
+HOST_LOST = "The kernel host ended while this ran or waited."
+# Why a session is stopped whose host ended without a word.
+HOST_ENDED = f"The kernel host ended. {KEPT}"
 
 # What changes in a row after it was made.
 _SESSION_FIELDS = ("state", "reason", "last_active_at", "ended_at", "last_event_number")
@@ -95,13 +97,15 @@ class DatabaseRecorder:
         # Resolved when the batch that is being written is durable; None between batches.
         self._writing: asyncio.Future[None] | None = None
 
-    async def start(self, host: str) -> None:
+    async def start(self, host: str) -> list[SessionRecord]:
         """Make the rows of ``host`` true, then begin to write.
 
-        Nothing that an earlier process of this host left as live is: its kernels ended with it.
+        Nothing that an earlier process of this host left running runs: its kernels ended with
+        it. Its sessions are stopped, and returned: they are for ``host`` to take back.
         """
-        await self._in_thread(_reconcile, host)
+        kept: list[SessionRecord] = await self._in_thread(_reconcile, host)
         self._writer = asyncio.create_task(self._write_batches(), name="recorder")
+        return kept
 
     async def stop(self) -> None:
         """Write what is left and end."""
@@ -316,6 +320,11 @@ def _session_row(record: SessionRecord) -> models.Session:
     return models.Session(**{each.name: getattr(record, each.name) for each in fields(record)})
 
 
+def _session_record(row: models.Session) -> SessionRecord:
+    values = {each.name: getattr(row, each.name) for each in fields(SessionRecord)}
+    return SessionRecord(**{**values, "state": SessionState(row.state)})
+
+
 def _execution_row(record: ExecutionRecord) -> models.Execution:
     return models.Execution(**{each.name: getattr(record, each.name) for each in fields(record)})
 
@@ -328,19 +337,21 @@ def _rename_session(session_id: UUID, identifier: str) -> None:
     models.Session.objects.filter(id=session_id).update(identifier=identifier)
 
 
-def _reconcile(host: str) -> None:
-    """End whatever an earlier process of this host left as live, in the rows and in the log."""
+def _reconcile(host: str) -> list[SessionRecord]:
+    """Say what an earlier process of this host left, in the rows and in the log; its sessions."""
     left = models.Session.objects.filter(host=host, state__in=LIVE_SESSION_STATES)
-    for session in left:
+    sessions = list(left.order_by("created_at"))
+    for session in sessions:
         with transaction.atomic():
             unfinished = session.executions.filter(state__in=UNFINISHED_EXECUTION_STATES)
             for execution in unfinished.order_by("queued_at"):
                 _lose_execution(session, execution)
-            session.state, session.reason = SessionState.LOST, HOST_LOST
-            session.ended_at = now()
-            state = {"state": str(session.state), "reason": session.reason}
-            _append_row(session, EventType.SESSION_STATE, state)
+            if session.state != SessionState.STOPPED:
+                session.state, session.reason = SessionState.STOPPED, HOST_ENDED
+                state = {"state": str(session.state), "reason": session.reason}
+                _append_row(session, EventType.SESSION_STATE, state)
             session.save()
+    return [_session_record(session) for session in sessions]
 
 
 def _lose_execution(session: models.Session, execution: models.Execution) -> None:

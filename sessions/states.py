@@ -1,7 +1,8 @@
 """The states of sessions and executions, and the types of events; plain strings, no Django.
 
-Sessions: ``starting -> idle <-> busy -> closed``, with ``restarting`` in between, and the ends
-``expired``, ``died`` (until it is used again) and ``lost`` (its host is gone).
+Sessions: ``starting -> idle <-> busy -> closed``, with ``restarting`` in between; ``died`` and
+``stopped`` (with the host) until they are used again; and the ends ``expired`` and ``lost`` (its
+host cannot take it back).
 Executions: ``queued -> running -> succeeded | failed | timed_out | interrupted | cancelled | lost``.
 """
 
@@ -16,6 +17,7 @@ class SessionState(StrEnum):
     BUSY = "busy"
     RESTARTING = "restarting"
     DIED = "died"  # the kernel process ended by itself; the next execution starts a fresh one
+    STOPPED = "stopped"  # the kernel ended with its host; the next execution starts a fresh one
     CLOSED = "closed"
     EXPIRED = "expired"
     LOST = "lost"
@@ -62,6 +64,7 @@ LIVE_SESSION_STATES = frozenset(
         SessionState.BUSY,
         SessionState.RESTARTING,
         SessionState.DIED,
+        SessionState.STOPPED,
     }
 )
 UNFINISHED_EXECUTION_STATES = frozenset({ExecutionState.QUEUED, ExecutionState.RUNNING})

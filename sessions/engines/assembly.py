@@ -79,6 +79,5 @@ async def assemble_host(
         refresh_files=import_string(settings.WORKBENCH_REFRESH_FILES),
         notify=notify,
     )
-    await recorder.start(name)
-    await host.start()
+    await host.start(await recorder.start(name))
     return host, recorder

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -65,20 +65,22 @@ class Host:
     _runs: Runs = field(default_factory=Runs)
 
     def __post_init__(self) -> None:
+        self._started_at = now()
         self._meter = Meter()
         self._specs = KernelSpecs(self.config.prefixes)
         self._sessions = Roster(
             self.config, self.recorder, self._specs, self._files_may_have_changed
         )
 
-    async def start(self) -> None:
-        """Make the run directory and begin to look for idle sessions."""
-        await self._sessions.start()
+    async def start(self, kept: Sequence[SessionRecord] = ()) -> None:
+        """Take back the sessions an earlier host kept, and begin to look for idle ones."""
+        self._started_at = now()
+        await self._sessions.start(kept)
         self._spawn(self._reap(), "reap idle sessions")
         self._spawn(self._measure(), "measure sessions")
 
     async def stop(self, reason: str = "The server was stopped.") -> None:
-        """End every session. Called once, when the process ends."""
+        """End every kernel; the next host takes the sessions back. Called once."""
         await self._sessions.stop(reason)
         for task in list(self._tasks):
             task.cancel()
@@ -108,8 +110,9 @@ class Host:
             host=self.config.name,
             idle_timeout_seconds=idle_timeout_seconds or self.config.idle_timeout_seconds,
             request=clean(request or {}),
+            environment=environment or {},
         )
-        session, created = await self._sessions.find_or_open(record, environment, policy)
+        session, created = await self._sessions.find_or_open(record, policy)
         return {**session.record.to_wire(), "created": created}
 
     async def find_session(self, *, owner_id: int | None, identifier: str) -> dict[str, Any]:
@@ -422,8 +425,9 @@ class Host:
         while True:
             await asyncio.sleep(REAP_SECONDS)
             self._runs.forget_abandoned()
-            for session in filter(_is_due, self._sessions):
-                self._sessions.close(session, SessionState.EXPIRED, "It was idle for too long.")
+            for session in self._sessions:
+                if _is_due(session, self._started_at):
+                    self._sessions.close(session, SessionState.EXPIRED, "It was idle for too long.")
 
     async def _measure(self) -> None:
         """Looks at what sessions use. Runs until the host stops."""
@@ -507,8 +511,10 @@ def _check_text(**named: str) -> None:
             raise InvalidValue(f"The {name} holds NUL, or half a character (a lone surrogate).")
 
 
-def _is_due(session: LiveSession) -> bool:
+def _is_due(session: LiveSession, host_started_at: datetime) -> bool:
+    """Nobody could use it before the host was there: that time does not count."""
     timeout = session.record.idle_timeout_seconds
     if timeout is None or not session.is_idle:
         return False
-    return now() - session.record.last_active_at > timedelta(seconds=timeout)
+    idle_since = max(session.record.last_active_at, host_started_at)
+    return now() - idle_since > timedelta(seconds=timeout)

@@ -8,7 +8,7 @@ from sessions.kernels.executions import LiveExecution, Prompt
 from sessions.kernels.outputs import Output, OutputLimit, clean, pieces
 from sessions.kernels.records import Event, Recorder, SessionRecord, now
 from sessions.kernels.workspace import Entry
-from sessions.states import EventType, ExecutionState, SessionState
+from sessions.states import LIVE_SESSION_STATES, EventType, ExecutionState, SessionState
 
 MAX_REASON_LENGTH = 500  # characters, as in sessions/models.py
 
@@ -43,9 +43,10 @@ class Journal:
             self.say_state()  # between idle and busy, the executions' events say it
 
     def end(self, state: SessionState, reason: str) -> None:
-        """The session has ended."""
+        """The session has ended, or its host lets go of it: a live ``state`` says so."""
         self.become(state, reason)
-        self.record.ended_at = now()
+        if state not in LIVE_SESSION_STATES:
+            self.record.ended_at = now()
 
     def say_state(self) -> None:
         """An event with the session's state."""

@@ -6,13 +6,14 @@ sizes in sandbox.py, the host's meter where there is neither).
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sessions.exceptions import InvalidValue
 
@@ -91,6 +92,15 @@ class Limits:
             names = ", ".join(_LEAST)
             raise InvalidValue(f"There is no limit named {min(unknown)!r}; there are: {names}.")
         return replace(self, **{name: self._checked(name, asked[name]) for name in asked})
+
+    def again(self, granted: Mapping[str, Any]) -> Limits:
+        """These limits, lowered to what was granted before (``to_wire``) where that is less."""
+        lower = {
+            name: value
+            for name, value in granted.items()
+            if value is not None and value < (getattr(self, name) or math.inf)
+        }
+        return replace(self, **lower)
 
     def to_wire(self) -> dict[str, int | None]:
         """The limits as plain data."""

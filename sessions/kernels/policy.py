@@ -49,6 +49,12 @@ def policy_for(asked: Mapping[str, Any], limits: Limits, network: Network) -> Po
     return Policy(limits.within(asked_limits), _network(asked.get("network"), network))
 
 
+def policy_again(granted: Mapping[str, Any], limits: Limits, network: Network) -> Policy:
+    """What a session gets that was granted this (``Policy.to_wire``), by what is allowed now."""
+    may_have_network = network != Network.NONE and granted.get("network") == Network.HOST
+    return Policy(limits.again(granted.get("limits") or {}), may_have_network)
+
+
 def _network(asked: object, allowed: Network) -> bool:
     if asked is None:
         return allowed == Network.HOST

@@ -10,7 +10,8 @@ import itertools
 import logging
 import os
 import stat
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -141,12 +142,19 @@ class Estate:
         """The same premises as a session's; the kernel inside notices nothing."""
         return await asyncio.to_thread(self._hand_over, premises, session_id)
 
+    async def take_back(self, session_id: UUID, limits: Limits) -> Premises:
+        """Premises round the files that an earlier host kept. Raises SessionLimitReached, OSError."""
+        premises = await self.make(session_id, limits)
+        await asyncio.to_thread(self._give_files, premises)
+        return premises
+
+    async def vacate(self, premises: Premises) -> None:
+        """End what runs there and remove it, but keep the files for the next host."""
+        await self._removing(self._vacate, premises)
+
     async def remove(self, premises: Premises) -> None:
         """End what runs there and remove it. What cannot be removed is logged, and stays."""
-        try:
-            await asyncio.to_thread(self._remove, premises)
-        except Exception:
-            logger.exception("something of session %s could not be removed", premises.id)
+        await self._removing(self._remove, premises)
 
     def sandbox(
         self, premises: Premises, kernel_name: str, *, variables: dict[str, str], network: bool
@@ -188,6 +196,12 @@ class Estate:
         path = tuple(prefix / "bin" for prefix in self._config.prefixes)
         return Sandbox(workspace=Path("/"), sockets=None, readable=()).environment(path=path)
 
+    async def _removing(self, remove: Callable[[Premises], None], premises: Premises) -> None:
+        try:
+            await asyncio.to_thread(remove, premises)
+        except Exception:
+            logger.exception("something of session %s could not be removed", premises.id)
+
     # --- Internal, in threads -------------------------------------------------------------------
 
     def _make(self, key: UUID, path: Path, limits: Limits) -> Premises:
@@ -220,12 +234,30 @@ class Estate:
         workspace = Workspace(path, max_bytes=premises.limits.workspace_bytes)
         return replace(premises, id=session_id, workspace=workspace)
 
+    def _give_files(self, premises: Premises) -> None:
+        """The files were another number's: a session has one for as long as its host lives."""
+        if premises.uid is not None:
+            owner = f"{premises.uid}:{premises.uid}"
+            # Neither links nor depth lead it astray, and nothing of the session lives meanwhile.
+            command = ["chown", "-R", "-P", "-h", owner, "--", str(premises.workspace.root)]
+            subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+
+    def _vacate(self, premises: Premises) -> None:
+        self._clear(premises)
+        self._free(premises)
+
     def _remove(self, premises: Premises) -> None:
-        if premises.group:
-            premises.group.remove()
-        remove_tree(premises.private)
+        self._clear(premises)
         premises.workspace.remove()
         with suppress(OSError):  # there may be more than the files
             premises.workspace.root.parent.rmdir()
+        self._free(premises)
+
+    def _clear(self, premises: Premises) -> None:
+        if premises.group:
+            premises.group.remove()
+        remove_tree(premises.private)
+
+    def _free(self, premises: Premises) -> None:
         if premises.uid is not None and self._identities:
             self._identities.free(premises.uid)

@@ -13,6 +13,9 @@ from uuid import UUID, uuid4
 
 from sessions.states import EventType, ExecutionState, SessionState
 
+# What is said besides of a session that is stopped.
+KEPT = "The files are kept; the next run starts a new kernel."
+
 # One event as every face sends it; docs/events.md.
 Event = dict[str, Any]
 
@@ -39,6 +42,8 @@ class SessionRecord:
     idle_timeout_seconds: int | None
     request: dict[str, Any] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
+    # May hold secrets: not in ``to_wire``.
+    environment: dict[str, str] = field(default_factory=dict)
     id: UUID = field(default_factory=uuid4)
     state: SessionState = SessionState.STARTING
     reason: str = ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from subprocess import SubprocessError
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +18,14 @@ from sessions.exceptions import (
     InvalidValue,
     SessionLimitReached,
     SessionNotFound,
+    WorkbenchError,
 )
 from sessions.kernels.batch import check_environment
 from sessions.kernels.config import HostConfig
+from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel, Message
 from sessions.kernels.nursery import Nursery
-from sessions.kernels.policy import Policy, policy_for
+from sessions.kernels.policy import Policy, policy_again, policy_for
 from sessions.kernels.premises import Estate, Premises
 from sessions.kernels.records import Recorder, SessionRecord
 from sessions.kernels.sandbox import Sandbox
@@ -69,17 +72,19 @@ class Roster:
         self._context = zmq.asyncio.Context()
         self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
 
-    async def start(self) -> None:
-        """Remove what an earlier host left, and begin to make kernels."""
+    async def start(self, kept: Sequence[SessionRecord]) -> None:
+        """Remove what an earlier host left, take back what it kept, and begin to make kernels."""
         await asyncio.to_thread(self._estate.start)
+        for record in kept:
+            await self._take_back(record)
         self._nursery.start()
 
     async def stop(self, reason: str) -> None:
-        """End every session; nothing is opened from now on."""
+        """End every kernel; the next host takes the sessions back. Nothing is opened from now on."""
         self._is_stopping = True
         await asyncio.gather(*self._opening.values(), return_exceptions=True)
         for session in list(self._by_id.values()):
-            self.close(session, SessionState.CLOSED, reason)
+            self.close(session, SessionState.STOPPED, reason)
         await asyncio.gather(*self._closing.values(), return_exceptions=True)
         await self._nursery.stop()
         await asyncio.to_thread(self._estate.stop)
@@ -117,13 +122,11 @@ class Roster:
     async def find_or_open(
         self,
         record: SessionRecord,
-        environment: dict[str, str] | None = None,
         policy: dict[str, Any] | None = None,
     ) -> tuple[LiveSession, bool]:
         """The live session of the record's name, and whether this call opened it, as the record.
 
-        ``environment`` is what its processes find in theirs beyond what all have, ``policy``
-        what it asks for; what it gets of that is written into the record. Raises
+        ``policy`` is what it asks for; what it gets of that is written into the record. Raises
         InvalidValue, KernelspecNotFound, SessionLimitReached, HostUnavailable.
         """
         key = (record.owner_id, record.identifier)
@@ -139,10 +142,10 @@ class Roster:
         opening = self._opening.get(key)
         if opening is not None:
             return await asyncio.shield(opening), False
-        _check(record, environment or {})
+        _check(record)
         granted = policy_for(policy or {}, self._config.limits, self._config.network)
         record.policy = granted.to_wire()
-        work = self._open(record, environment or {}, granted)
+        work = self._open(record, granted)
         opening = asyncio.create_task(work, name=f"open {record.id}")
         self._opening[key] = opening
         opening.add_done_callback(lambda _: self._opening.pop(key, None))
@@ -165,7 +168,10 @@ class Roster:
     def close(
         self, session: LiveSession, state: SessionState, reason: str = ""
     ) -> asyncio.Task[None]:
-        """End the session. Its name is free at once, but who opens it anew waits for the task."""
+        """End the session. Its name is free at once, but who opens it anew waits for the task.
+
+        STOPPED keeps its files, for the next host.
+        """
         key = (session.record.owner_id, session.record.identifier)
         del self._by_id[session.record.id]
         del self._by_name[key]
@@ -176,9 +182,7 @@ class Roster:
 
     # --- Internal -----------------------------------------------------------------------
 
-    async def _open(
-        self, record: SessionRecord, environment: dict[str, str], policy: Policy
-    ) -> LiveSession:
+    async def _open(self, record: SessionRecord, policy: Policy) -> LiveSession:
         if len(self._by_id) + len(self._opening) > self._config.max_sessions:
             raise SessionLimitReached(
                 f"The server runs {self._config.max_sessions} sessions, as many as it may. "
@@ -190,20 +194,37 @@ class Roster:
         self._specs.check(record.kernel_name)
         premises, kernel = await self._move_in(record, policy)
         try:
-            session = self._live(
-                record, premises, kernel, variables=environment, network=policy.network
-            )
+            session = self._live(record, premises, kernel, network=policy.network)
             await self._recorder.create_session(record)
         except BaseException:
             if kernel:
                 await kernel.stop()
             await self._estate.remove(premises)
             raise
+        self._add(session, premises)
+        session.open()
+        return session
+
+    async def _take_back(self, record: SessionRecord) -> None:
+        """Make a session live again that an earlier host had; its next use starts a kernel."""
+        granted = policy_again(record.policy, self._config.limits, self._config.network)
+        record.policy = granted.to_wire()
+        try:
+            premises = await self._estate.take_back(record.id, granted.limits)
+        except (WorkbenchError, OSError, SubprocessError) as error:
+            logger.exception("session %s could not be taken back", record.id)
+            journal = Journal(record, self._recorder, self._config.max_output_bytes)
+            journal.end(SessionState.LOST, f"The server could not take it back: {error}.")
+            return
+        session = self._live(record, premises, None, network=granted.network)
+        self._add(session, premises)
+        session.take_back()
+
+    def _add(self, session: LiveSession, premises: Premises) -> None:
+        record = session.record
         self._premises[record.id] = premises
         self._by_id[record.id] = session
         self._by_name[(record.owner_id, record.identifier)] = session
-        session.open()
-        return session
 
     def _is_anothers(self, name: str, session: LiveSession) -> bool:
         """Whether another live session of the owner has this name or this id: one namespace."""
@@ -228,7 +249,9 @@ class Roster:
         try:
             await session.close(state, reason)
         finally:
-            await self._estate.remove(self._premises.pop(session.record.id))
+            premises = self._premises.pop(session.record.id)
+            is_kept = state == SessionState.STOPPED
+            await (self._estate.vacate if is_kept else self._estate.remove)(premises)
 
     async def _move_in(
         self, record: SessionRecord, policy: Policy
@@ -253,10 +276,10 @@ class Roster:
         premises: Premises,
         waiting: LiveKernel | None,
         *,
-        variables: dict[str, str],
         network: bool,
     ) -> LiveSession:
         """The session; its first kernel is the one that waited, unless that has ended since."""
+        variables = record.environment
         sandbox = self._estate.sandbox(
             premises, record.kernel_name, variables=variables, network=network
         )
@@ -320,8 +343,8 @@ def check_identifier(identifier: str) -> None:
         )
 
 
-def _check(record: SessionRecord, environment: dict[str, str]) -> None:
+def _check(record: SessionRecord) -> None:
     check_identifier(record.identifier)
     if not 0 <= (record.idle_timeout_seconds or 0) <= MAX_IDLE_TIMEOUT_SECONDS:
         raise InvalidValue("The idle timeout must be a positive number, up to a year.")
-    check_environment(environment)
+    check_environment(record.environment)

@@ -19,7 +19,7 @@ from sessions.kernels.executions import ExecutionQueue, LiveExecution
 from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel, Message
 from sessions.kernels.outputs import clean
-from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord
+from sessions.kernels.records import KEPT, ExecutionRecord, Recorder, SessionRecord
 from sessions.kernels.runs import CodeRunner, CommandRunner
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.slot import KernelSlot
@@ -82,11 +82,18 @@ class LiveSession:
     def open(self) -> None:
         """Start the worker, and the kernel ahead of the first execution."""
         self._journal.say_state()
-        self._worker = asyncio.create_task(self._work(), name=f"session {self.record.id}")
+        self.take_back()
         self._slot.start()
 
+    def take_back(self) -> None:
+        """Start the worker of a session that an earlier host had; its next use starts a kernel."""
+        self._worker = asyncio.create_task(self._work(), name=f"session {self.record.id}")
+
     async def close(self, state: SessionState = SessionState.CLOSED, reason: str = "") -> None:
-        """End the kernel, what runs and what waits; ``state`` is how the session ended."""
+        """End the kernel, what runs and what waits; ``state`` is how the session ended.
+
+        STOPPED is no end: its host lets go of it, and the next host takes it back.
+        """
         self._is_closed = True
         self._sweep()
         sentence = reason or CLOSED
@@ -98,7 +105,7 @@ class LiveSession:
         for execution in self._queue.unfinished:
             self._finish(execution, ExecutionState.INTERRUPTED, sentence)
         self._comms.forget()
-        self._journal.end(state, reason)
+        self._journal.end(state, f"{reason} {KEPT}" if state == SessionState.STOPPED else reason)
         await self._journal.commit()
 
     def restart(self) -> Awaitable[None]:

@@ -160,8 +160,8 @@ def test_code_outlives_the_web_process(server: RunningServer) -> None:
 
 
 def test_death_of_the_host_is_told_and_mended(server: RunningServer) -> None:
-    """Waiting callers learn of it at once; sessions are lost, said so, and begun afresh."""
-    assert value_of(server, "s", "kept = 41; kept") == 41
+    """Waiting callers learn of it at once; sessions stay, with files and without variables."""
+    assert value_of(server, "s", "kept = 41; open('note', 'w').write('kept'); kept") == 41
     host = server.child("host")
     below = descendants(host)
     assert any("bwrap" in each.command for each in below)
@@ -187,6 +187,7 @@ def test_death_of_the_host_is_told_and_mended(server: RunningServer) -> None:
     assert lost["status"] == "Failed"
     assert lost["result"]["stderr"].startswith("Execution aborted\n")
     assert value_of(server, "s", "'kept' in globals()") is False
+    assert value_of(server, "s", "open('note').read()") == "kept"
 
 
 # --- Ends --------------------------------------------------------------------------------------
@@ -194,9 +195,10 @@ def test_death_of_the_host_is_told_and_mended(server: RunningServer) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT], ids=lambda signum: signum.name)
 def test_nothing_is_left_after_a_signal(server: RunningServer, signum: signal.Signals) -> None:
-    """All processes end with the supervisor, which calls that a success; the history stays."""
+    """All processes end with the supervisor, which calls that a success; history and files stay."""
     assert server.process is not None
-    done = post(server, "s", {"code": "print('old times')"}, operation_id="old-times")
+    code = "open('note', 'w').write('kept'); print('old times')"
+    done = post(server, "s", {"code": code}, operation_id="old-times")
     assert done.json()["status"] == "Succeeded"
     post(server, "s", {"code": "while True: pass", "executionType": "Asynchronous"})
     processes = descendants(server.process.pid)
@@ -208,7 +210,7 @@ def test_nothing_is_left_after_a_signal(server: RunningServer, signum: signal.Si
     with RunningServer(server.data_dir) as again:
         known = execution(again, "s", "old-times")
         assert (known["status"], known["result"]["stdout"]) == ("Succeeded", "old times\n")
-        assert value_of(again, "s", "1") == 1
+        assert value_of(again, "s", "open('note').read()") == "kept"
 
 
 def test_stop_and_status(server: RunningServer) -> None:

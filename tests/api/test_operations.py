@@ -135,7 +135,10 @@ async def test_what_a_lost_host_left_becomes_true_before_the_next_answers():
 
     session = await Session.objects.aget()
     numbers = [event.number async for event in session.events.order_by("number")]
-    assert (session.state, session.ended_at is None) == ("lost", False)
+    assert (session.state, session.ended_at) == ("stopped", None)
     assert (await Execution.objects.aget(id=running.id)).state == "lost"
     assert (await operations.get_execution(REF, str(done.id))).events == done.events
     assert numbers == list(range(1, session.last_event_number + 1))
+    await run("print('again')")
+    numbers = [event.number async for event in session.events.order_by("number")]
+    assert numbers == list(range(1, len(numbers) + 1))

@@ -130,7 +130,7 @@ async def test_a_host_that_stops_opens_no_session_any_more(tmp_path):
     await host.stop()
     await asyncio.gather(opening, return_exceptions=True)
 
-    assert all(session.ended_at for session in host.recorder.sessions.values())
+    assert {each.state for each in host.recorder.sessions.values()} <= {"stopped"}
     assert not descendants(os.getpid())
     with pytest.raises(Unavailable):
         await host.open_session(**NAMED, origin="test")

@@ -85,7 +85,7 @@ export function fold(before, events) {
 }
 
 // What a session's state says while it exists for its clients.
-const LIVE_STATES = new Set(["starting", "idle", "busy", "restarting", "died"]);
+const LIVE_STATES = new Set(["starting", "idle", "busy", "restarting", "died", "stopped"]);
 
 /**
  * Whether the session has not ended.
