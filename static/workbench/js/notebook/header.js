@@ -61,5 +61,6 @@ function pillText(word, reason, running) {
   if (shown === "asks") return "waits for input";
   if (shown === "busy" && running?.startedAt) return `running ${elapsed(running.startedAt)}`;
   if (shown === "idle") return "idle";
-  return word === "died" && reason ? `died: ${reason}` : sessionWord(word);
+  const explained = word === "died" || word === "stopped"; // people wonder why
+  return explained && reason ? `${word}: ${reason}` : sessionWord(word);
 }
