@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: run test lint bench lock vendor migrations
+.PHONY: run test lint bench torture lock vendor migrations
 
 run: ## Set up everything and serve
 	@.setup/setup.sh run
@@ -23,6 +23,10 @@ lint: ## Style, types, settings, missing migrations
 bench: ## Measure, as ratios against raw kernels
 	@.setup/setup.sh bench
 	@.venv/bin/python -m tests.bench
+
+torture: ## Break what can be broken, in 300 rounds, and write docs/reliability.md; ARGS=--rounds N
+	@.setup/setup.sh test
+	@.venv/bin/python -m tests.torture --report docs/reliability.md $(ARGS)
 
 lock: ## Resolve the dependencies anew
 	@.setup/lock.sh
