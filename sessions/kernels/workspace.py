@@ -55,6 +55,8 @@ MAX_DEPTH = 64
 MAX_ENTRIES = 100_000
 # Entries that are looked at to measure a workspace.
 MAX_MEASURED_ENTRIES = 1_000_000
+# What each file, directory or link counts for at least: an empty one takes of the disk as well.
+ENTRY_BYTES = 4096
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO must not wait for its other end.
@@ -64,6 +66,7 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_MODE = 0o644
 _DIRECTORY_MODE = 0o755
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TOO_MUCH = "The workspace has too many files or levels to measure."
 _LAST_MICROSECOND = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
 
 
@@ -260,26 +263,29 @@ class Workspace:
     def size_bytes(self) -> int:
         """What the workspace takes of the disk, for the quota.
 
-        A file counts once however many names it has, and a hole in it not at all; unfinished
-        uploads count. Raises WorkspaceFull for a tree too large or too deep to measure, which
-        only code that hides from the quota makes.
+        Whatever there is counts, with ENTRY_BYTES at least. A file counts once however many
+        names it has, and a hole in it not at all; unfinished uploads count. Directories that
+        their owner closed to himself are opened for that, and stay open. Raises WorkspaceFull
+        for a tree too large or too deep to measure, which only code that hides from the quota
+        makes.
         """
         total = 0
         counted: set[int] = set()
-        with _domain_errors(), self._directory(()) as root:
-            for number, (path, info) in enumerate(_walk(root, "", MAX_DEPTH + 1)):
+        with _domain_errors(), _unreadable_is_full(), self._directory(()) as root:
+            for number, (path, info) in enumerate(_walk(root, "", MAX_DEPTH + 1, all_of=True)):
                 if number >= MAX_MEASURED_ENTRIES or path.count("/") >= MAX_DEPTH:
-                    raise WorkspaceFull("The workspace has too many files or levels to measure.")
-                if info.st_ino not in counted:
-                    total += _stored(info)
-                if info.st_nlink > 1:
+                    raise WorkspaceFull(_TOO_MUCH)
+                is_directory = stat.S_ISDIR(info.st_mode)
+                if is_directory or info.st_ino not in counted:
+                    total += _kept(info)
+                if info.st_nlink > 1 and not is_directory:
                     counted.add(info.st_ino)
         return total
 
     @contextmanager
     def _directory(self, parts: Iterable[str], *, create: bool = False) -> Iterator[int]:
         """A descriptor of a directory, each part opened from the one before it."""
-        descriptor = os.open(self.root, _DIRECTORY)
+        descriptor = self._open_root()
         try:
             for part in parts:
                 below = self._enter(descriptor, part, create=create)
@@ -288,6 +294,12 @@ class Workspace:
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _open_root(self) -> int:
+        """A descriptor of the workspace itself, also if code has closed it to its owner."""
+        if ~os.stat(self.root, follow_symlinks=False).st_mode & 0o700:
+            os.close(open_to_empty(os.fsencode(self.root), None))
+        return os.open(self.root, _DIRECTORY)
 
     def _enter(self, directory: int, part: str, *, create: bool) -> int:
         name = _raw(directory, part)
@@ -364,14 +376,15 @@ class Upload:
     def start(self) -> None:
         """Look whether the file may be written, and begin.
 
-        Raises FileNotFound without a workspace, FileExists, WrongFileType.
+        Raises FileNotFound without a workspace, FileExists, WorkspaceFull, WrongFileType.
         """
         with self._lock, _domain_errors():
             self._check_open()
             replaced = self._check_target()
             if (limit := self._workspace.max_bytes) is not None:
                 self._room = limit - self._workspace.size_bytes() + replaced
-            self._root = os.open(self._workspace.root, _DIRECTORY)
+            self._check_room()  # an empty file needs room, too
+            self._root = self._workspace._open_root()
             self._file = os.open(self._temporary, _CREATE, 0o600, dir_fd=self._root)
 
     def write(self, chunk: bytes) -> None:
@@ -381,8 +394,7 @@ class Upload:
             self._written += len(chunk)
             if self._max_bytes is not None and self._written > self._max_bytes:
                 raise FileTooLarge(max_bytes=self._max_bytes)
-            if self._room is not None and self._written > self._room:
-                raise WorkspaceFull
+            self._check_room()
             assert self._file is not None
             rest = memoryview(chunk)
             while rest:
@@ -417,6 +429,11 @@ class Upload:
         if self._over:
             raise RuntimeError("The upload is over.")
 
+    def _check_room(self) -> None:
+        blocks = max(1, -(-self._written // ENTRY_BYTES))
+        if self._room is not None and blocks * ENTRY_BYTES > self._room:
+            raise WorkspaceFull
+
     def _check_target(self) -> int:
         """Refuse early what ``finish`` would refuse; the bytes that will be replaced."""
         try:
@@ -428,7 +445,7 @@ class Upload:
             raise WrongFileType("A directory has this name.")
         if not self._overwrite:
             raise FileExists
-        return _stored(info) if info.st_nlink == 1 else 0
+        return _kept(info) if info.st_nlink == 1 else 0
 
     def _move(self, parent: int, name: bytes) -> None:
         assert self._root is not None
@@ -525,35 +542,43 @@ def _entry(path: str, info: os.stat_result) -> Entry:
     )
 
 
-def _stored(info: os.stat_result) -> int:
-    """Bytes of content that are really stored: the holes of a sparse file are not."""
-    return min(info.st_size, info.st_blocks * 512) if stat.S_ISREG(info.st_mode) else 0
+def _kept(info: os.stat_result) -> int:
+    """Bytes of the disk that an entry takes: not the holes of a sparse file, but its inode."""
+    return max(info.st_blocks * 512, ENTRY_BYTES)
 
 
-def _walk(directory: int, prefix: str, levels: int) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(
+    directory: int, prefix: str, levels: int, *, all_of: bool = False
+) -> Iterator[tuple[str, os.stat_result]]:
     """All that is below an open directory, directories before what is in them.
 
     Keeps one descriptor per level open. What vanishes, is swapped for something else or is
-    closed to us meanwhile is passed over.
+    closed to us meanwhile is passed over; with ``all_of`` what is closed is opened, or it
+    raises PermissionError.
     """
-    below: list[bytes] = []
+    below: list[tuple[bytes, os.stat_result]] = []
+    passed_over = (FileNotFoundError,) if all_of else (FileNotFoundError, PermissionError)
     with os.scandir(directory) as listing:
         for item in listing:
             name = os.fsencode(item.name)
             try:
                 info = item.stat(follow_symlinks=False)
-            except FileNotFoundError:
+            except passed_over:
                 continue
             yield prefix + _shown(name), info
             if levels > 1 and stat.S_ISDIR(info.st_mode):
-                below.append(name)
-    for name in below:
+                below.append((name, info))
+    for name, info in below:
+        is_closed = ~info.st_mode & 0o500 and info.st_uid == os.geteuid()
         try:
-            descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            if all_of and is_closed:
+                descriptor = open_to_empty(name, directory)
+            else:
+                descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+        except (*passed_over, NotADirectoryError):
             continue
         try:
-            yield from _walk(descriptor, f"{prefix}{_shown(name)}/", levels - 1)
+            yield from _walk(descriptor, f"{prefix}{_shown(name)}/", levels - 1, all_of=all_of)
         finally:
             os.close(descriptor)
 
@@ -582,6 +607,15 @@ _MEANING: dict[int, WorkbenchError] = {
     errno.EPERM: WrongFileType("Its permissions forbid this."),
     errno.ENXIO: WrongFileType(),
 }
+
+
+@contextmanager
+def _unreadable_is_full() -> Iterator[None]:
+    """What may not be looked at cannot be measured."""
+    try:
+        yield
+    except PermissionError as error:
+        raise WorkspaceFull(_TOO_MUCH) from error
 
 
 @contextmanager

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,6 +29,7 @@ from sessions.exceptions import (
     WrongFileType,
 )
 from sessions.kernels.workspace import (
+    ENTRY_BYTES,
     MAX_DEPTH,
     MAX_NAME_BYTES,
     MAX_PATH_BYTES,
@@ -261,16 +265,42 @@ def test_an_interrupted_write_leaves_nothing_behind(workspace: Workspace, root: 
 
 
 def test_the_limit_counts_what_is_there_and_what_is_replaced(root: Path) -> None:
-    workspace = Workspace(root, max_bytes=10)
+    workspace = Workspace(root, max_bytes=2 * ENTRY_BYTES)
     workspace.create()
     workspace.write("a", [b"12345"])
 
     with pytest.raises(WorkspaceFull):
-        workspace.write("b", [b"123456"])
-    workspace.write("a", [b"1234567890"])
+        workspace.write("b", [bytes(ENTRY_BYTES + 1)])
+    workspace.write("a", [bytes(2 * ENTRY_BYTES)])
+    with pytest.raises(WorkspaceFull):
+        workspace.write("empty", [])
 
     assert os.listdir(root) == ["a"]
-    assert workspace.size_bytes() == 10
+    assert workspace.size_bytes() == 2 * ENTRY_BYTES
+
+
+def test_whatever_there_is_counts(workspace: Workspace, root: Path) -> None:
+    (root / "empty").touch()
+    (root / "link").symlink_to("x" * 50)
+    (root / "long link").symlink_to("x" * 4000)
+    (root / "directory").mkdir()
+    os.mkfifo(root / "fifo")
+
+    assert workspace.size_bytes() >= 5 * ENTRY_BYTES
+
+
+def test_what_is_allocated_beyond_the_end_of_a_file_counts(
+    workspace: Workspace, root: Path
+) -> None:
+    (root / "f").touch()
+    allocated = subprocess.run(
+        ["fallocate", "--keep-size", "--length", str(50 * ENTRY_BYTES), root / "f"], check=False
+    )
+    if allocated.returncode:
+        pytest.skip("this file system allocates nothing ahead")
+
+    assert (root / "f").stat().st_size == 0
+    assert workspace.size_bytes() >= 50 * ENTRY_BYTES
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -385,7 +415,7 @@ def test_unfinished_uploads_are_not_listed(workspace: Workspace) -> None:
     upload.write(b"abc")
 
     assert paths(workspace, recursive=True) == []
-    assert workspace.size_bytes() == 3
+    assert workspace.size_bytes() == ENTRY_BYTES
 
     upload.finish()
     upload.discard()
@@ -447,14 +477,14 @@ def test_a_sparse_file_has_its_length_but_takes_no_room(workspace: Workspace, ro
         file.truncate(2**40)
 
     assert workspace.stat("sparse").size_bytes == 2**40
-    assert workspace.size_bytes() == 0
+    assert workspace.size_bytes() == ENTRY_BYTES
 
 
 def test_a_file_with_two_names_takes_room_once(workspace: Workspace, root: Path) -> None:
     workspace.write("a", [b"12345"])
     os.link(root / "a", root / "b")
 
-    assert workspace.size_bytes() == 5
+    assert workspace.size_bytes() == ENTRY_BYTES
     assert paths(workspace) == ["a", "b"]
 
 
@@ -698,6 +728,47 @@ def test_a_tree_too_deep_is_listed_in_part_and_counts_as_full(
 
     workspace.delete("d", recursive=True)
     assert workspace.size_bytes() == 0
+
+
+LOOKS_AS_NOBODY_SPECIAL = """
+import sys
+from pathlib import Path
+from sessions.kernels.workspace import Workspace
+workspace = Workspace(Path(sys.argv[1]), max_bytes=None)
+print(workspace.size_bytes())
+print([entry.path for entry in workspace.entries(recursive=True)])
+"""
+
+
+@pytest.mark.parametrize("mode", [0, 0o400, 0o100, 0o300])
+def test_closing_directories_hides_nothing_from_an_ordinary_user(
+    workspace: Workspace, root: Path, mode: int
+) -> None:
+    workspace.write("d/hidden/f", [bytes(5 * ENTRY_BYTES)])
+    for directory in ("d/hidden", "d", "."):
+        (root / directory).chmod(mode)
+
+    told = as_ordinary_user(LOOKS_AS_NOBODY_SPECIAL, root)
+
+    assert told == [str(7 * ENTRY_BYTES), "['d', 'd/hidden', 'd/hidden/f']"]
+
+
+def as_ordinary_user(code: str, root: Path) -> list[str]:
+    """What Python code prints for whom the permissions of his own files count."""
+    before: list[str] = []
+    if os.geteuid() == 0:
+        if not (setpriv := shutil.which("setpriv")):
+            pytest.skip("root cannot be less than root without setpriv")
+        before = [setpriv, "--bounding-set", "-dac_override,-dac_read_search"]
+    ran = subprocess.run(
+        [*before, sys.executable, "-c", code, str(root)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
 
 
 def test_removing_a_workspace_touches_nothing_outside(
