@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600.0
 REAP_SECONDS = 5.0  # between two looks for sessions that are idle for too long
+ACTIVE_CPU_PERCENT = 2.0  # of a core: less than that, a session is taken for one that waits
 REFRESH_SECONDS = 0.25  # between an execution's end and the look at its files, for all meanwhile
 
 
@@ -78,6 +80,7 @@ class Host:
         await self._sessions.start(kept)
         self._spawn(self._reap(), "reap idle sessions")
         self._spawn(self._measure(), "measure sessions")
+        self._spawn(self._watch_disks(), "watch what sessions keep on the disk")
 
     async def stop(self, reason: str = "The server was stopped.") -> None:
         """End every kernel; the next host takes the sessions back. Called once."""
@@ -206,6 +209,7 @@ class Host:
     ) -> None:
         """See continuations.start_run."""
         session = self._find(owner_id, identifier)
+        await session.admit()
         run = Run(
             run_id,
             session.record,
@@ -378,6 +382,7 @@ class Host:
             timeout_seconds=timeout_seconds,
             request=clean(request),
         )
+        await session.admit(record)
         id_, execution = session.submit(
             record,
             command=command,
@@ -436,16 +441,27 @@ class Host:
             processes = {each.record.id: each.process_ids for each in self._sessions}
             try:
                 await asyncio.to_thread(self._meter.sample, processes)
-                await self._check_usage()
             except Exception:
                 logger.exception("the sessions could not be measured")
+            for session in self._sessions:
+                session.check_memory(self._meter.memory_bytes(session.record.id))
 
-    async def _check_usage(self) -> None:
-        """End what uses more than it may; only those that run something are looked at."""
-        for session in list(self._sessions):
-            if session.is_running:
-                why = await asyncio.to_thread(session.look_at_files)
-                session.check_usage(self._meter.memory_bytes(session.record.id), why)
+    async def _watch_disks(self) -> None:
+        """Looks at what sessions keep on the disk, one after the other.
+
+        Runs until the host stops; at most half of the time it looks.
+        """
+        took = 0.0
+        while True:
+            await asyncio.sleep(max(SAMPLE_SECONDS, took))
+            began = time.monotonic()
+            for session in self._sessions:
+                is_active = self._meter.cpu_percent(session.record.id) >= ACTIVE_CPU_PERCENT
+                try:
+                    await session.check_disk(is_active=is_active)
+                except Exception:
+                    logger.exception("the files of %s could not be measured", session.record.id)
+            took = time.monotonic() - began
 
     def _files_may_have_changed(self, session_id: UUID) -> None:
         """Look through a session's files soon; many executions in a row share one look."""

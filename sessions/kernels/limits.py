@@ -129,15 +129,35 @@ class Limits:
             return ""
         return self.memory_sentence()
 
-    def workspace_exceeded(self, used_bytes: int) -> str:
-        """The sentence for a session whose workspace takes so much; empty if it may."""
+    def workspace_exceeded(self, used_bytes: float, *, ended: bool = False) -> str:
+        """The sentence for a session whose files take so much of the disk; empty if they may.
+
+        ``ended`` says that what ran was not interrupted, but ended.
+        """
         if self.workspace_bytes is None or used_bytes <= self.workspace_bytes:
             return ""
+        files = "files, and deleted ones that are still in use," if ended else "files"
         return (
-            f"The session's files take more than {size_text(self.workspace_bytes)}, so what ran "
-            f"was interrupted. Delete some, or ask the operator for {_SETTINGS['workspace_bytes']} "
-            "to be raised."
+            f"The session's {files} take more than {size_text(self.workspace_bytes)}, so what ran "
+            f"was {'ended' if ended else 'interrupted'}. Delete some, or ask the operator for "
+            f"{_SETTINGS['workspace_bytes']} to be raised."
         )
+
+    def files_refusal(self, used_bytes: float) -> str:
+        """Why no code runs in a session whose workspace takes so much; empty if it does.
+
+        Infinite: it could not be counted.
+        """
+        if self.workspace_bytes is None or used_bytes <= self.workspace_bytes:
+            return ""
+        if math.isinf(used_bytes):
+            kept = "files that are too many, or too deep, to be counted"
+        else:
+            used, allowed = size_text(int(used_bytes)), size_text(self.workspace_bytes)
+            kept = f"{used} of files, more than its {allowed}"
+            if used == allowed:
+                kept = f"a little more than its {allowed} of files"
+        return f"The session keeps {kept}. Delete some, then run code again."
 
     def memory_sentence(self, what: str = "its kernel") -> str:
         """What to say when ``what`` was ended because the session's memory was used up."""

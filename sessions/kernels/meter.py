@@ -72,9 +72,7 @@ class Meter:
         processes = _processes() if any(sessions.values()) else {}
         at, elapsed = timestamp(now()) or "", time.monotonic() - self._at
         self._at += elapsed
-        children = defaultdict(list)
-        for pid, process in processes.items():
-            children[process.parent].append(pid)
+        children = _children(processes)
         seen: set[int] = set()
         for session_id, roots in sessions.items():
             pids = _tree(roots, children, processes)
@@ -96,6 +94,11 @@ class Meter:
         """What it used when it was last looked at; 0 if it never was."""
         samples = self._samples.get(session_id)
         return samples[-1].memory_bytes if samples else 0
+
+    def cpu_percent(self, session_id: UUID) -> float:
+        """Its processor time when it was last looked at, of one core; 0 if it never was."""
+        samples = self._samples.get(session_id)
+        return samples[-1].cpu_percent if samples else 0.0
 
     def glance(self, session_id: UUID) -> dict[str, Any]:
         """Its memory now (None if not known yet) and its course; rounded, to change seldom."""
@@ -123,6 +126,12 @@ class Meter:
         return share
 
 
+def processes_below(roots: list[int]) -> set[int]:
+    """The processes that these hold, and they themselves. Blocks for some ms."""
+    processes = _processes()
+    return _tree(roots, _children(processes), processes)
+
+
 def _processes() -> dict[int, _Process]:
     """All processes of the machine that can be seen."""
     found = {}
@@ -141,6 +150,13 @@ def _processes() -> dict[int, _Process]:
                 started=int(fields[19]),
             )
     return found
+
+
+def _children(processes: Mapping[int, _Process]) -> Mapping[int, list[int]]:
+    children = defaultdict(list)
+    for pid, process in processes.items():
+        children[process.parent].append(pid)
+    return children
 
 
 def _tree(

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import os
-import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,8 +20,10 @@ from uuid import UUID, uuid4
 from sessions.exceptions import FileNotFound, WorkspaceFull
 from sessions.kernels.cgroups import ControlGroup, ControlGroups
 from sessions.kernels.config import HostConfig
+from sessions.kernels.disk import Kept, nameless_bytes
 from sessions.kernels.identities import Identities
 from sessions.kernels.limits import Limits
+from sessions.kernels.meter import processes_below
 from sessions.kernels.removal import remove_tree
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.specs import KernelSpecs
@@ -50,21 +52,24 @@ class Premises:
     # For the kernels' sockets.
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def files_exceed(self) -> str:
-        """Why its files take too much of the disk, a sentence; empty if they do not. Blocks.
+    def kept(self, roots: list[int]) -> Kept:
+        """What the session keeps on the disk, if these processes hold all its others. Blocks.
 
-        Files that have no name any more count as well, and so do those beside the sockets.
+        Of what is beside the sockets only the newest kernel's counts: what others left is being
+        removed. Raises OSError.
         """
-        private = Workspace(self.private, max_bytes=None)
+        sockets = self._newest_sockets()
+        files, beside = _size(self.workspace.root), _size(sockets)
+        processes = self.group.processes() if self.group else processes_below(roots)
+        devices = {_device(self.workspace.root), _device(sockets)}
+        return Kept(files, beside + nameless_bytes(processes, devices))
+
+    def _newest_sockets(self) -> Path:
         try:
-            named = self.workspace.size_bytes() + private.size_bytes()
-            device = self.workspace.root.stat().st_dev
-        except WorkspaceFull as error:  # it cannot be told how much they take
-            return f"{error.message} What ran was interrupted."
-        except (FileNotFound, OSError):
-            return ""  # the session has just ended
-        nameless = _nameless_bytes(self.group.processes() if self.group else [], device)
-        return self.limits.workspace_exceeded(named + nameless)
+            numbers = [int(name) for name in os.listdir(self.private) if name.isdigit()]
+        except FileNotFoundError:  # the session has just ended
+            numbers = []
+        return self.private / str(max(numbers, default=0))
 
     def make_sockets(self) -> Path:
         """A new directory for one kernel's sockets: none meets those of one that ended."""
@@ -75,17 +80,20 @@ class Premises:
         return sockets
 
 
-def _nameless_bytes(processes: list[int], device: int) -> int:
-    """What files of a device take that these processes have open and that are deleted."""
-    found: dict[int, int] = {}
-    for process in processes:
-        with suppress(OSError):  # it has ended
-            for descriptor in os.scandir(f"/proc/{process}/fd"):
-                with suppress(OSError):
-                    info = descriptor.stat()
-                    if info.st_dev == device and info.st_nlink == 0 and stat.S_ISREG(info.st_mode):
-                        found[info.st_ino] = info.st_blocks * 512
-    return sum(found.values())
+def _size(directory: Path) -> float:
+    """What a directory takes, nothing if it is gone; infinite if it cannot be counted."""
+    try:
+        return Workspace(directory, max_bytes=None).size_bytes()
+    except FileNotFound:
+        return 0
+    except WorkspaceFull:
+        return math.inf
+
+
+def _device(directory: Path) -> int | None:
+    with suppress(FileNotFoundError):
+        return directory.stat().st_dev
+    return None
 
 
 class Estate:

@@ -311,7 +311,7 @@ class Roster:
             make_kernel=make_kernel,
             max_output_bytes=self._config.max_output_bytes,
             after_execution=self._after_execution,
-            files_exceed=premises.files_exceed,
+            kept=premises.kept,
         )
 
     def _waiting_kernel(self, premises: Premises) -> LiveKernel:

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-from sessions.exceptions import InputNotRequested, KernelBusy, SessionNotFound, WorkbenchError
+from sessions.exceptions import (
+    InputNotRequested,
+    KernelBusy,
+    SessionNotFound,
+    WorkbenchError,
+    WorkspaceFull,
+)
 from sessions.kernels import answers
 from sessions.kernels.comms import Comms
+from sessions.kernels.disk import DiskWatch, Kept
 from sessions.kernels.executions import ExecutionQueue, LiveExecution
 from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel, Message
@@ -31,7 +37,6 @@ logger = logging.getLogger(__name__)
 RESTARTED = "The kernel was restarted."
 CLOSED = "The session was closed."
 POINTLESS = "It was not run, because what it needs has failed."
-LOOK_SHARE = 20  # a twentieth of the time, at most, is spent on measuring a session's files
 NOT_RUN = 127  # the exit code of what is not run for that reason, as in a shell
 
 KernelFactory = Callable[[Callable[[Message], None], Callable[[Message], None]], LiveKernel]
@@ -41,8 +46,8 @@ class LiveSession:
     """A session whose kernel this host owns, from ``open`` to ``close``.
 
     Its worker task runs the queue until the session is closed. ``after_execution`` is called,
-    with the session's id, whenever an execution has ended; ``files_exceed`` says, in a thread,
-    why its files take too much of the disk, or nothing.
+    with the session's id, whenever an execution has ended; ``kept`` says, in a thread, what it
+    keeps on the disk, given the processes that hold all its others.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class LiveSession:
         make_kernel: KernelFactory,
         max_output_bytes: int,
         after_execution: Callable[[UUID], None],
-        files_exceed: Callable[[], str],
+        kept: Callable[[list[int]], Kept],
     ) -> None:
         self.record = record
         self._sandbox = sandbox
@@ -69,8 +74,12 @@ class LiveSession:
             is_busy=lambda: self._queue.current is not None,
         )
         workspace = Workspace(sandbox.workspace, max_bytes=None)
-        self._files_exceed = files_exceed
-        self._next_look = 0.0  # on the monotonic clock
+        self._disk = DiskWatch(
+            sandbox.limits,
+            lambda: kept(self.process_ids),
+            interrupt=self._interrupt_because,
+            end=self._exceed,
+        )
         self._comms = Comms(self._journal, self._slot.running, max_output_bytes)
         self._code = CodeRunner(self._slot, self._journal, self._finish, workspace, self._comms)
         self._commands = CommandRunner(sandbox, environment, self._journal, self._finish)
@@ -104,6 +113,7 @@ class LiveSession:
         await self._slot.close(sentence)
         for execution in self._queue.unfinished:
             self._finish(execution, ExecutionState.INTERRUPTED, sentence)
+        await self._disk.close()
         self._comms.forget()
         self._journal.end(state, f"{reason} {KEPT}" if state == SessionState.STOPPED else reason)
         await self._journal.commit()
@@ -125,42 +135,33 @@ class LiveSession:
         await self._slot.kernel()
         await self._journal.commit()
 
-    def check_usage(self, memory_bytes: int, files_exceed: str) -> None:
-        """End or interrupt what uses more than it may; called now and then.
-
-        Only what the system does not look after itself: memory if there is no control group,
-        files as ``look_at_files`` says.
-        """
+    def check_memory(self, used_bytes: int) -> None:
+        """End what uses more than it may, unless a control group looks after that."""
         limits, group = self._sandbox.limits, self._sandbox.group
-        if not (group and group.limits_memory) and (why := limits.memory_exceeded(memory_bytes)):
+        if not (group and group.limits_memory) and (why := limits.memory_exceeded(used_bytes)):
             self._exceed(why)
+
+    async def check_disk(self, *, is_active: bool) -> None:
+        """Look at what it keeps on the disk if it is time; what keeps too much is stopped.
+
+        ``is_active`` says that its processes do something. Called now and then.
+        """
+        if self._disk.is_due(is_active=is_active or self._queue.current is not None):
+            await self._disk.look()
+
+    def _interrupt_because(self, why: str) -> bool:
+        """Interrupt what runs, with a sentence; False if nothing runs."""
         current = self._queue.current
-        if current and files_exceed:
-            current.interrupted_because = files_exceed
-            current.interrupted.set()
+        if current is None or current.record.state != ExecutionState.RUNNING:
+            return False
+        current.interrupted_because = why
+        current.interrupted.set()
+        return True
 
     def _exceed(self, why: str) -> None:
         self._commands.exceed(why)
         if kernel := self._slot.running():
             kernel.exceed(why)
-
-    @property
-    def is_running(self) -> bool:
-        """Something of its users runs."""
-        return self._queue.current is not None
-
-    def look_at_files(self) -> str:
-        """Why its files take too much of the disk, a sentence; empty if they do not. Blocks.
-
-        What takes long to find out is not asked so often.
-        """
-        began = time.monotonic()
-        if self._sandbox.limits.workspace_bytes is None or began < self._next_look:
-            return ""
-        why = self._files_exceed()
-        took = time.monotonic() - began
-        self._next_look = began + LOOK_SHARE * took
-        return why
 
     def touch(self) -> None:
         """Somebody uses the session: it is not idle."""
@@ -173,6 +174,14 @@ class LiveSession:
         return self._queue.is_empty or (current is not None and current.prompt is not None)
 
     # --- Executions ---------------------------------------------------------------------
+
+    async def admit(self, record: ExecutionRecord | None = None) -> None:
+        """Return if code may be submitted, or has been under the record's name before.
+
+        Raises WorkspaceFull while the session keeps more files than it may, ExecutionIdTaken.
+        """
+        if self._disk.refusal and not (record and self._queue.first_under(record)):
+            await self._disk.check()
 
     def submit(
         self,
@@ -268,6 +277,8 @@ class LiveSession:
 
     def send_comm(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         """Pass a client's message on to a comm. Raises KernelBusy, LimitReached."""
+        if self._disk.refusal:
+            raise WorkspaceFull(self._disk.refusal)
         kernel = self._slot.running()
         if kernel is None:
             raise KernelBusy("There is no kernel that could take this.")
@@ -307,6 +318,7 @@ class LiveSession:
                 continue
             runner = self._commands if execution.command else self._code
             try:
+                await self._disk.check()  # it may have been submitted before there was too much
                 await runner.run(execution)
             except WorkbenchError as error:
                 self._finish(execution, ExecutionState.FAILED, error.message)
@@ -323,6 +335,7 @@ class LiveSession:
             if execution.interrupted_because:
                 state, reason = ExecutionState.FAILED, execution.interrupted_because
             self._queue.forget(execution)
+            self._disk.stir()
             self._journal.finished(execution, state, reason)
             self._after_execution(self.record.id)
 

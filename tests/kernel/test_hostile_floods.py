@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
+from sessions.exceptions import WorkspaceFull
+from sessions.kernels.workspace import Workspace, workspace_path
 from sessions.outcomes import fold
-from tests.hostility import ATTACKER, SMALL, Siege, besieged
-from tests.hosts import descendants, run
+from sessions.states import SessionState
+from tests.hostility import ATTACKER, MIB, SMALL, Siege, besieged
+from tests.hosts import descendants, run, run_arguments
 
 pytestmark = [pytest.mark.kernel, pytest.mark.asyncio(loop_scope="module")]
 
@@ -229,6 +233,35 @@ for number in range(8):
 time.sleep(12)
 print("no wall")
 """
+EMPTY_ONES = """
+import os, time
+for made in range(2_000):
+    open(f"file-{made}", "w").close()
+    os.symlink("x" * 50, f"link-{made}")
+    os.mkdir(f"directory-{made}")
+time.sleep(50)
+print("no wall")
+"""
+# What is allocated takes room without being written.
+ALLOCATES_FILES = """
+import os
+for number in range(3):
+    file = os.open(f"file-{number}", os.O_CREAT | os.O_RDWR)
+    os.posix_fallocate(file, 0, 30 * 1024 * 1024)
+    os.close(file)
+"""
+STAYS = """
+import subprocess, sys
+code = '''
+import os, time
+for number in range(1024):
+    file = os.open(f"slow-{number}", os.O_CREAT | os.O_RDWR)
+    os.posix_fallocate(file, 0, 1024 * 1024)
+    os.close(file)
+    time.sleep(0.05)
+'''
+subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+"""
 SOCKETS = """
 from ipykernel.kernelapp import IPKernelApp
 import os
@@ -255,12 +288,7 @@ async def test_who_fills_the_disk_is_interrupted_and_told_so(siege: Siege, code:
 
     assert result["state"] == "failed"
     assert "64 MiB" in result["reason"] or "space" in str(fold(result["events"]).error)
-    # Whose workspace is full must be able to make room.
-    await run(
-        siege.host,
-        "import glob, os; [os.remove(f) for f in glob.glob('many-*')]",
-        identifier=ATTACKER,
-    )
+    await make_room(siege, result["session_id"])
     await siege.assert_usable()
 
 
@@ -269,4 +297,80 @@ async def test_a_command_that_fills_the_disk_is_ended_and_told_so(siege: Siege) 
 
     assert result["state"] == "failed"
     assert "64 MiB" in result["reason"]
+    await make_room(siege, result["session_id"])
     await siege.assert_usable()
+
+
+async def test_empty_files_fill_the_disk_as_well(siege: Siege) -> None:
+    await siege.host.open_session(
+        **NAMED, origin="test", policy={"limits": {"workspace_bytes": 8 * MIB}}
+    )
+    result = await siege.bomb(EMPTY_ONES)
+
+    assert result["state"] == "failed"
+    assert "8 MiB" in result["reason"]
+
+
+async def test_with_too_many_files_nothing_runs_until_some_are_deleted(siege: Siege) -> None:
+    first = await siege.attack(f"mark = 'kept'\n{ALLOCATES_FILES}")
+    why = await refusal(siege)
+    with pytest.raises(WorkspaceFull):
+        await run(siege.host, "", **NAMED, kind="command", command=["true"])
+    workspace_of(siege, first["session_id"]).delete("file-0")
+
+    again = await run(siege.host, "print(mark)", **NAMED)
+
+    assert why == (
+        "The session keeps 90 MiB of files, more than its 64 MiB. Delete some, then run code again."
+    )
+    assert fold(again["events"]).stdout == "kept\n", "it loses nothing but its files"
+
+
+async def test_what_waits_behind_what_fills_the_disk_does_not_run(siege: Siege) -> None:
+    code = f"{ALLOCATES_FILES}\nimport time\ntime.sleep(50)"
+    first = await siege.host.submit(**run_arguments(code, **NAMED))
+    behind = await run(siege.host, "print('ran')", **NAMED)
+    before = siege.recorder.executions[UUID(first["id"])]
+
+    assert before.state == "failed"
+    assert "more than 64 MiB" in before.reason
+    assert behind["state"] == "failed"
+    assert behind["reason"].endswith("Delete some, then run code again.")
+    assert fold(behind["events"]).stdout == ""
+
+
+async def test_a_daemon_fills_no_disk_while_its_kernel_idles(siege: Siege) -> None:
+    result = await siege.attack(STAYS)
+    session = siege.host._sessions.find(None, ATTACKER)
+    async with asyncio.timeout(60):
+        while session.record.state != SessionState.DIED:
+            await asyncio.sleep(0.05)
+    size = workspace_of(siege, result["session_id"]).size_bytes()
+    why = await refusal(siege)
+    await make_room(siege, result["session_id"])
+    await siege.assert_usable()
+
+    assert size < 1024 * MIB, "it wrote all that it wanted"
+    assert "more than its 64 MiB" in why
+
+
+async def refusal(siege: Siege) -> str:
+    """Why the attacker's session runs nothing, as soon as it does not."""
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                await run(siege.host, "", **NAMED)
+            except WorkspaceFull as error:
+                return error.message
+            await asyncio.sleep(0.05)
+
+
+async def make_room(siege: Siege, session_id: str) -> None:
+    """Delete the session's files, as its users can whatever state it is in."""
+    workspace = workspace_of(siege, session_id)
+    for entry in await asyncio.to_thread(workspace.entries):
+        await asyncio.to_thread(workspace.delete, entry.path, recursive=True)
+
+
+def workspace_of(siege: Siege, session_id: str) -> Workspace:
+    return Workspace(workspace_path(siege.host.config.data_dir, UUID(session_id)), max_bytes=None)
