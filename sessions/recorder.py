@@ -119,6 +119,11 @@ class DatabaseRecorder:
 
     # --- records.Recorder ---------------------------------------------------------------
 
+    async def live_sessions(self) -> set[UUID]:
+        """The sessions whose rows say that they have not ended."""
+        live: set[UUID] = await self._in_thread(_live_sessions)
+        return live
+
     async def create_session(self, session: SessionRecord) -> None:
         """Write a new session at once. Raises Conflict if the name is taken."""
         try:
@@ -352,6 +357,10 @@ def _reconcile(host: str) -> list[SessionRecord]:
                 _append_row(session, EventType.SESSION_STATE, state)
             session.save()
     return [_session_record(session) for session in sessions]
+
+
+def _live_sessions() -> set[UUID]:
+    return set(models.Session.objects.live().values_list("id", flat=True))
 
 
 def _lose_execution(session: models.Session, execution: models.Execution) -> None:

@@ -18,6 +18,10 @@ class MemoryRecorder:
         self.executions: dict[UUID, ExecutionRecord] = {}
         self.events: list[Event] = []
 
+    async def live_sessions(self) -> set[UUID]:
+        """Those that have not ended."""
+        return {id_ for id_, session in self.sessions.items() if session.ended_at is None}
+
     async def create_session(self, session: SessionRecord) -> None:
         """Remember a session. Raises Conflict if its name is taken by one that has not ended."""
         self._check_free(session.owner_id, session.identifier)

@@ -22,6 +22,7 @@ from sessions.kernels.cgroups import ControlGroup, ControlGroups
 from sessions.kernels.config import HostConfig
 from sessions.kernels.disk import Kept, nameless_bytes
 from sessions.kernels.identities import Identities
+from sessions.kernels.leftovers import Leftovers, set_aside
 from sessions.kernels.limits import Limits
 from sessions.kernels.meter import processes_below
 from sessions.kernels.removal import remove_tree
@@ -105,12 +106,12 @@ class Estate:
         self._identities: Identities | None = None
         self._groups: ControlGroups | None = None
 
-    def start(self) -> None:
-        """Find out what the machine can do; remove what an earlier host left. Blocks."""
-        for leftover in (self._config.run_dir / "k", self._config.data_dir / WAITING):
-            remove_tree(leftover)
-            leftover.mkdir(mode=0o700, parents=True)
-        (self._config.data_dir / "sessions").mkdir(mode=0o700, parents=True, exist_ok=True)
+    def start(self) -> Leftovers:
+        """Find out what the machine can do, and what an earlier host left. Blocks."""
+        data_dir, run_dir = self._config.data_dir, self._config.run_dir
+        for directory in (run_dir / "k", data_dir / WAITING):
+            set_aside(directory)
+        (data_dir / "sessions").mkdir(mode=0o700, parents=True, exist_ok=True)
         if self._config.contained:
             self._identities = Identities.find()
             self._groups = ControlGroups.find(self._config.run_dir)
@@ -119,6 +120,8 @@ class Estate:
             )
             if why := why_not_filtered():
                 logger.warning("Sessions may make any system call: %s", why)
+        # By now nothing of an earlier host writes there any more.
+        return Leftovers.find(data_dir / "sessions", data_dir, run_dir)
 
     def stop(self) -> None:
         """The last call: nothing lives any more."""

@@ -129,6 +129,9 @@ class Recorder(Protocol):
     were given is written within about 20 ms, or when somebody waits in ``commit``.
     """
 
+    async def live_sessions(self) -> set[UUID]:
+        """The sessions that have not ended, also those of other hosts."""
+
     async def create_session(self, session: SessionRecord) -> None:
         """Write a new session; it is durable on return. Raises Conflict if the name is taken."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,15 +14,24 @@ from pathlib import Path
 TEMPORARY_PREFIX = ".workbench-tmp-"
 
 
-def remove_tree(path: Path) -> None:
-    """Delete a directory and all that is in it; does nothing if it is gone. Raises OSError."""
+def _never() -> bool:
+    return False
+
+
+def remove_tree(path: Path, is_over: Callable[[], bool] = _never) -> None:
+    """Delete a directory and all that is in it; does nothing if it is gone.
+
+    Ends early, without an error, once ``is_over`` says so. What cannot be deleted stays, alone;
+    then it raises OSError.
+    """
     with suppress(FileNotFoundError):
         root = open_to_empty(os.fsencode(path), None)
         try:
-            empty(root)
+            empty(root, is_over)
         finally:
             os.close(root)
-        os.rmdir(path)
+        if not is_over():
+            os.rmdir(path)
 
 
 def temporary_name() -> bytes:
@@ -29,44 +39,67 @@ def temporary_name() -> bytes:
     return f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}".encode()
 
 
-def empty(directory: int) -> None:
-    """Delete all that is in an open directory, however deep.
+def empty(directory: int, is_over: Callable[[], bool] = _never) -> None:
+    """Delete all that is in an open directory, however deep; the rest as ``remove_tree``.
 
     Instead of descending, it lifts what is below up to the top, level by level: depth costs
-    neither descriptors nor recursion. Ends when a look finds nothing, so it also outlives a
-    process that still writes there.
+    neither descriptors nor recursion. Ends when a look finds nothing but what could not be
+    deleted, so it also outlives a process that still writes there.
     """
-    while names := os.listdir(directory):
+    stuck: dict[str, OSError] = {}
+    while names := [name for name in os.listdir(directory) if name not in stuck]:
         for name in names:
-            with suppress(FileNotFoundError):  # somebody else deletes as well
-                _take_apart(os.fsencode(name), directory)
+            if is_over():
+                return
+            try:
+                _take_apart(os.fsencode(name), directory, is_over)
+            except FileNotFoundError:
+                pass  # somebody else deletes as well
+            except OSError as error:
+                stuck[name] = error
+    for why in stuck.values():
+        raise why
 
 
-def _take_apart(name: bytes, top: int) -> None:
-    if _unlinked(name, top):
+def _take_apart(name: bytes, top: int, is_over: Callable[[], bool]) -> None:
+    if _removed(name, top):
         return
     below = open_to_empty(name, top)
+    stuck: OSError | None = None
     try:
         for item in os.listdir(below):
-            child = os.fsencode(item)
-            if not _unlinked(child, below):
-                os.close(open_to_empty(child, below))  # moving one needs the right to write it
-                os.rename(child, temporary_name(), src_dir_fd=below, dst_dir_fd=top)
+            if is_over():
+                return
+            try:
+                _lift(os.fsencode(item), below, top)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                stuck = error
     finally:
         os.close(below)
-    try:
-        os.rmdir(name, dir_fd=top)
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:  # the next look finds what came in
-            raise
+    if not _removed(name, top) and stuck:
+        raise stuck  # without it, the next look finds what came in
 
 
-def _unlinked(name: bytes, directory: int) -> bool:
-    """Delete anything but a directory; False if it is one."""
+def _lift(name: bytes, below: int, top: int) -> None:
+    """Delete an entry, or move it up if it is a directory with something in it."""
+    if not _removed(name, below):
+        os.close(open_to_empty(name, below))  # moving one needs the right to write it
+        os.rename(name, temporary_name(), src_dir_fd=below, dst_dir_fd=top)
+
+
+def _removed(name: bytes, directory: int) -> bool:
+    """Delete an entry; False if it is a directory with something in it."""
     try:
         os.unlink(name, dir_fd=directory)
     except IsADirectoryError:
-        return False
+        try:
+            os.rmdir(name, dir_fd=directory)
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            return False
     return True
 
 
@@ -77,8 +110,9 @@ def open_to_empty(name: bytes, parent: int | None) -> int:
         # The only way on Linux to change the mode of a directory that may not be opened, and of
         # no other: by the descriptor's name, which no rename can bend.
         itself = f"/proc/self/fd/{handle}"
-        with suppress(PermissionError):  # another user's; its mode may be good enough
-            os.chmod(itself, 0o700)
+        if ~os.fstat(handle).st_mode & 0o700:
+            with suppress(PermissionError):  # another user's; its mode may be good enough
+                os.chmod(itself, 0o700)
         return os.open(itself, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     finally:
         os.close(handle)

@@ -24,6 +24,7 @@ from sessions.kernels.batch import check_environment
 from sessions.kernels.config import HostConfig
 from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel, Message
+from sessions.kernels.leftovers import Leftovers
 from sessions.kernels.nursery import Nursery
 from sessions.kernels.policy import Policy, policy_again, policy_for
 from sessions.kernels.premises import Estate, Premises
@@ -68,25 +69,32 @@ class Roster:
         self._is_stopping = False
         self._premises: dict[UUID, Premises] = {}
         self._estate = Estate(config, specs)
+        self._leftovers = Leftovers()
+        # None before the start.
+        self._tidying: asyncio.Task[None] | None = None
         self._nursery = Nursery(config, specs, self._estate, self._waiting_kernel)
         self._context = zmq.asyncio.Context()
         self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
 
     async def start(self, kept: Sequence[SessionRecord]) -> None:
-        """Remove what an earlier host left, take back what it kept, and begin to make kernels."""
-        await asyncio.to_thread(self._estate.start)
+        """Take back what an earlier host kept; begin to remove what it left, and to make kernels."""
+        self._leftovers = await asyncio.to_thread(self._estate.start)
         for record in kept:
             await self._take_back(record)
+        self._tidying = asyncio.create_task(self._tidy(), name="remove what is left")
         self._nursery.start()
 
     async def stop(self, reason: str) -> None:
         """End every kernel; the next host takes the sessions back. Nothing is opened from now on."""
         self._is_stopping = True
+        self._leftovers.stop()
         await asyncio.gather(*self._opening.values(), return_exceptions=True)
         for session in list(self._by_id.values()):
             self.close(session, SessionState.STOPPED, reason)
         await asyncio.gather(*self._closing.values(), return_exceptions=True)
         await self._nursery.stop()
+        if self._tidying:
+            await self._tidying
         await asyncio.to_thread(self._estate.stop)
 
     def destroy(self) -> None:
@@ -181,6 +189,13 @@ class Roster:
         return closing
 
     # --- Internal -----------------------------------------------------------------------
+
+    async def _tidy(self) -> None:
+        """Removes what an earlier host left. Ends when that is done, or with the host."""
+        try:
+            await self._leftovers.remove(await self._recorder.live_sessions())
+        except Exception:
+            logger.exception("what an earlier host left could not be removed")
 
     async def _open(self, record: SessionRecord, policy: Policy) -> LiveSession:
         if len(self._by_id) + len(self._opening) > self._config.max_sessions:

@@ -170,18 +170,25 @@ async def test_trees_too_deep_to_walk_are_removed_everywhere(
 
 async def test_what_a_crashed_host_left_keeps_no_other_from_starting(tmp_path: Path) -> None:
     """Sessions write where their sockets are, so they choose what a crash leaves there."""
-    left = tmp_path / "run/k/123456789abc/1"
-    left.mkdir(parents=True)
-    nest(left)
+    ended = uuid4()
+    left = [tmp_path / "run/k/123456789abc/1", tmp_path / f"data/sessions/{ended}/files"]
+    for directory in left:
+        directory.mkdir(parents=True)
+        nest(directory)
     try:
         host = await started_host(tmp_path)
-        result = await run(host, "print(1)")
-        await host.stop()
-        assert not left.exists()
+        try:
+            result = await run(host, "print(1)")
+            async with asyncio.timeout(50):
+                while names_in(tmp_path / "run", tmp_path / "data") & {"123456789abc", str(ended)}:
+                    await asyncio.sleep(0.05)
+            still = await run(host, "print(2)")
+        finally:
+            await host.stop()
     finally:
         remove(tmp_path)
 
-    assert result["state"] == "succeeded"
+    assert result["state"] == still["state"] == "succeeded"
 
 
 async def test_a_closed_session_leaves_no_trace(siege: Siege) -> None:
@@ -205,6 +212,11 @@ def traces_of(siege: Siege, session_id: str) -> list[str]:
             found += [f"{directory}/{name}" for name in below if name in names]
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return found + [line for line in mounts if any(name in line for name in names)]
+
+
+def names_in(*tops: Path) -> set[str]:
+    """What there is in two levels of directories: what has been left is below them."""
+    return {path.name for top in tops for pattern in ("*/*", "*/*/*") for path in top.glob(pattern)}
 
 
 def nest(directory: Path) -> None:
