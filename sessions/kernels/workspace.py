@@ -239,6 +239,8 @@ class Workspace:
         Raises PathInvalid, WorkspaceFull, WrongFileType if a part of the path is something else.
         """
         relative = self.relative(path)
+        if self.max_bytes is not None and self.size_bytes() + ENTRY_BYTES > self.max_bytes:
+            return self._existing_directory(path)
         with _domain_errors(), self._directory(relative.parts, create=True) as directory:
             return _entry(relative.as_posix(), os.fstat(directory))
 
@@ -328,6 +330,16 @@ class Workspace:
         if not relative.parts:
             raise PathInvalid("The workspace itself cannot be deleted or moved.")
         return relative
+
+    def _existing_directory(self, path: str) -> Entry:
+        """The directory, if there is one. Raises WorkspaceFull, PathInvalid, WrongFileType."""
+        try:
+            entry = self.stat(path)
+        except FileNotFound:
+            raise WorkspaceFull from None
+        if not entry.is_directory:
+            raise WrongFileType("A part of the path is not a directory.")
+        return entry
 
     def _delete_tree(self, parent: int, name: bytes) -> None:
         """Delete a directory: out of sight at once, then bit by bit."""

@@ -22,6 +22,7 @@ from sessions.kernels.disk import (
     nameless_bytes,
 )
 from sessions.kernels.limits import Limits
+from sessions.kernels.meter import processes_below
 
 MIB = 1024 * 1024
 LIMIT = 80 * MIB
@@ -205,6 +206,9 @@ def test_files_without_names_are_found_with_who_holds_them(how: str, tmp_path: P
         found = nameless_bytes([pid, pid], {device})
         elsewhere = nameless_bytes([pid], {None})
 
+        below = processes_below([os.getpid()])
+
+    assert {pid, os.getpid()} <= below
     least = 4096 if how == "mapped" and os.geteuid() else 3 * MIB
     assert least <= found < 4 * MIB
     assert elsewhere == 0

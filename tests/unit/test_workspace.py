@@ -279,6 +279,21 @@ def test_the_limit_counts_what_is_there_and_what_is_replaced(root: Path) -> None
     assert workspace.size_bytes() == 2 * ENTRY_BYTES
 
 
+def test_a_full_workspace_takes_no_new_directory(root: Path) -> None:
+    workspace = Workspace(root, max_bytes=2 * ENTRY_BYTES)
+    workspace.create()
+    workspace.make_directory("a")
+    workspace.write("f", [b"x"])
+
+    with pytest.raises(WorkspaceFull):
+        workspace.make_directory("b")
+    with pytest.raises(WrongFileType):
+        workspace.make_directory("f")
+
+    assert workspace.make_directory("a").is_directory
+    assert sorted(os.listdir(root)) == ["a", "f"]
+
+
 def test_whatever_there_is_counts(workspace: Workspace, root: Path) -> None:
     (root / "empty").touch()
     (root / "link").symlink_to("x" * 50)
