@@ -6,9 +6,9 @@ import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import django
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from django.core.asgi import get_asgi_application
 
 from workbench.access import OwnerMiddleware
 from workbench.origins import is_allowed_host, is_same_origin
@@ -43,16 +43,17 @@ def _header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
 
 def _build() -> ProtocolTypeRouter:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workbench.settings")
-    http = get_asgi_application()
+    django.setup(set_prefix=False)
     # Only now, with the apps loaded, can consumers be imported.
     from sessions.routing import websocket_urlpatterns
     from workbench.dialects.backendai import stream
+    from workbench.middleware import Handler
     from workbench.static import Remembered
 
     # Ours last: they end with one for every address that nothing serves.
     addresses = URLRouter([*stream.websocket_urlpatterns, *websocket_urlpatterns])
     sockets = AuthMiddlewareStack(OwnerMiddleware(addresses))
-    return ProtocolTypeRouter({"http": Remembered(http), "websocket": SameOriginOnly(sockets)})
+    return ProtocolTypeRouter({"http": Remembered(Handler()), "websocket": SameOriginOnly(sockets)})
 
 
 application = _build()

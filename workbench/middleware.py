@@ -1,26 +1,41 @@
-"""Django's middleware, without a thread for every hook.
+"""Django's handler of requests and its middleware, without a thread for every hook.
 
 Under ASGI, Django sends each hook of its (synchronous) middleware through a thread: about a
 dozen times per request, more than all else a small request costs. Some of them only look at
 headers: those are called directly. The others are for people's pages: programs' requests, which
-have no cookies, pass them by.
+have no cookies, pass them by. Before and after its middleware, Django looks after a request's
+database connections in a thread: here only if the request had one.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache, partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import RequestAborted
+from django.core.handlers.asgi import ASGIHandler, get_script_prefix
+from django.core.signals import request_finished, request_started
+from django.db import connections
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
+from django.urls import ResolverMatch, get_resolver, set_script_prefix
 
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+# Addresses whose views are remembered. They are long at times: an address may have 16 KiB.
+REMEMBERED_ADDRESSES = 256
 # Below these live pages, with logins and forms.
 PAGES = ("/admin/", "/workbench/")
 
@@ -28,6 +43,68 @@ PAGES = ("/admin/", "/workbench/")
 def is_page(request: HttpRequest) -> bool:
     """Whether the request is for a page of ours, rather than through a program's door."""
     return request.path_info.startswith(PAGES)
+
+
+class Handler(ASGIHandler):
+    """Django's handler, on the event loop from start to end unless something needs a thread.
+
+    What does (the ORM, above all) runs in one thread of the request's own, which is made when
+    first needed. Connections to the database belong to that thread, so they are closed there;
+    a request without a thread has none.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # One of the loop's thread, of before the loop, could not be closed any more.
+        connections.close_all()
+
+    async def handle(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request. The view is cancelled if the client goes away before its answer."""
+        try:
+            body = await self.read_body(receive)
+        except RequestAborted:
+            return
+        with body:
+            set_script_prefix(get_script_prefix(scope))
+            request_started.send(sender=type(self), scope=scope)
+            end: Callable[[], object] = partial(request_finished.send, sender=type(self))
+            work: Any = asyncio.current_task()
+            watch = asyncio.create_task(_cancel_when_gone(work, receive))
+            try:
+                request, refusal = self.create_request(scope, body)
+                response: Any = await self.run_get_response(request) if request else refusal
+                end = response.close  # sends the signal as well
+                await self.send_response(response, send)
+            except asyncio.CancelledError:
+                if not watch.done():
+                    raise  # not for the client's sake: the server stops
+            finally:
+                watch.cancel()
+                if _has_thread():
+                    await sync_to_async(end)()
+                else:
+                    end()
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """Django's, with the latest addresses remembered: it tries some fifty patterns."""
+        request.resolver_match = match = _resolve(request.path_info, settings.ROOT_URLCONF)
+        return match
+
+
+async def _cancel_when_gone(work: asyncio.Task[Any], receive: Receive) -> None:
+    await receive()  # the body has been read: all that can come is that the client has gone
+    work.cancel()
+
+
+def _has_thread() -> bool:
+    """Whether anything of this request needed a thread."""
+    context = SyncToAsync.thread_sensitive_context.get()
+    return context in SyncToAsync.context_to_thread_executor
+
+
+@lru_cache(REMEMBERED_ADDRESSES)
+def _resolve(path: str, addresses: str) -> ResolverMatch:
+    return get_resolver(addresses).resolve(path)
 
 
 class Direct:
