@@ -96,14 +96,15 @@ class Body:
         self._disconnected.set()
 
     async def receive(self) -> Message:
-        # A large body is many reads that are ready at once: let others have their turn.
-        await asyncio.sleep(0)
         # Twisted closes the file together with the request.
         if not self._more or self._content.closed:
             await self._disconnected.wait()
             return {"type": "http.disconnect"}
         chunk = self._content.read(BODY_CHUNK_BYTES)
         self._more = len(chunk) == BODY_CHUNK_BYTES
+        if self._more:
+            # A large body is many reads that are ready at once: let others have their turn.
+            await asyncio.sleep(0)
         return {"type": "http.request", "body": chunk, "more_body": self._more}
 
 
@@ -195,6 +196,9 @@ class HTTPFactory(DaphneHTTPFactory):  # type: ignore[misc]  # daphne is untyped
         protocol = super().buildProtocol(addr)
         protocol.requestFactory = Request
         return protocol
+
+    def log(self, request: Request) -> None:
+        """Nothing: Twisted would word a line for each request, and its log goes nowhere."""
 
 
 class WebSocketProtocol(DaphneWebSocketProtocol):  # type: ignore[misc]  # daphne is untyped
