@@ -13,17 +13,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import (
+    DatabaseError,
     IntegrityError,
     InterfaceError,
     OperationalError,
     connection,
     transaction,
 )
-from django.db.models import Model
+from django.db.models import AutoField, Model
 
 from sessions import models
 from sessions.exceptions import Conflict
@@ -45,18 +48,8 @@ HOST_LOST = "The kernel host ended while this ran or waited."
 # Why a session is stopped whose host ended without a word.
 HOST_ENDED = f"The kernel host ended. {KEPT}"
 
-# What changes in a row after it was made.
-_SESSION_FIELDS = ("state", "reason", "last_active_at", "ended_at", "last_event_number")
-_EXECUTION_FIELDS = (
-    "state",
-    "reason",
-    "exit_code",
-    "execution_count",
-    "started_at",
-    "finished_at",
-    "final_event_number",
-)
-
+# A row's values, in the order of the columns they are for.
+_Row = tuple[Any, ...]
 Notify = Callable[[dict[str, int]], None]
 
 
@@ -76,7 +69,7 @@ class _Batch:
 
 
 class DatabaseRecorder:
-    """Writes through Django's ORM, in a thread of its own. See records.Recorder for the verbs.
+    """Writes to Django's database, in a thread of its own. See records.Recorder for the verbs.
 
     ``notify`` is called after each commit with the newest event number by topic: the session's
     id, and "sessions" for whoever lists them. ``start`` first, ``stop`` last.
@@ -249,72 +242,134 @@ class DatabaseRecorder:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
 
+class _Table:
+    """How rows of one model are written: as the ORM does it, but worded once.
+
+    The ORM words the same few statements anew for every batch, which takes longer than to run
+    them. A row is a tuple of values, made by ``new`` or ``changed``: a copy, which the model's
+    fields translate for the database when it is written.
+    """
+
+    def __init__(self, model: type[Model], *changing: str) -> None:
+        meta: Any = model._meta
+        self.name = meta.verbose_name
+        self._table, self._key = meta.db_table, meta.pk
+        self._fields = [each for each in meta.concrete_fields if not isinstance(each, AutoField)]
+        # What changes in a row after it was made.
+        self._changing = [meta.get_field(name) for name in changing]
+        self.new = attrgetter(*(each.attname for each in self._fields))
+        self.changed = attrgetter(*changing, self._key.attname)
+
+    def insert(self, rows: list[_Row]) -> None:
+        """Write new rows."""
+        if rows:
+            with connection.cursor() as cursor:
+                values = [_translated(self._fields, row) for row in rows]
+                cursor.executemany(self._insert, values)
+
+    def update(self, rows: list[_Row]) -> None:
+        """Write what has changed in rows. Raises DatabaseError if one of them is not there."""
+        with connection.cursor() as cursor:
+            for row in rows:
+                cursor.execute(self._update, _translated([*self._changing, self._key], row))
+                if cursor.rowcount != 1:
+                    raise DatabaseError("The row that was to be changed is not there.")
+
+    @cached_property
+    def _insert(self) -> str:
+        quote = connection.ops.quote_name
+        columns = ", ".join(quote(each.column) for each in self._fields)
+        values = ", ".join(["%s"] * len(self._fields))
+        return f"INSERT INTO {quote(self._table)} ({columns}) VALUES ({values})"
+
+    @cached_property
+    def _update(self) -> str:
+        quote = connection.ops.quote_name
+        values = ", ".join(f"{quote(each.column)} = %s" for each in self._changing)
+        return f"UPDATE {quote(self._table)} SET {values} WHERE {quote(self._key.column)} = %s"
+
+
+def _translated(fields: list[Any], row: _Row) -> list[Any]:
+    """The values as the database's driver takes them."""
+    pairs = zip(fields, row, strict=True)
+    return [each.get_db_prep_save(value, connection) for each, value in pairs]
+
+
+_SESSIONS = _Table(
+    models.Session, "state", "reason", "last_active_at", "ended_at", "last_event_number"
+)
+_EXECUTIONS = _Table(
+    models.Execution,
+    *("state", "reason", "exit_code", "execution_count"),
+    *("started_at", "finished_at", "final_event_number"),
+)
+_EVENTS = _Table(models.Event)
+
+
+class _NewEvent(NamedTuple):
+    """An event as its row has it."""
+
+    session_id: UUID
+    execution_id: UUID | None
+    number: int
+    type: str
+    data: dict[str, Any]
+    at: datetime
+
+
 @dataclass
 class _Rows:
     """A closed batch as rows: a copy, so that the records can go on changing."""
 
-    sessions: list[models.Session]
-    new_executions: list[models.Execution]
-    executions: list[models.Execution]
-    events: list[models.Event]
+    # How to write rows, and which, in order: an execution before its events.
+    writes: list[tuple[_Table, Callable[[list[_Row]], None], list[_Row]]]
 
     @classmethod
     def of(cls, batch: _Batch) -> _Rows:
         """The batch's rows; the executions' records remember that they have one."""
         records = batch.executions.values()
-        new = [_execution_row(record) for record in records if not record.has_row]
-        known = [_execution_row(record) for record in records if record.has_row]
+        new = [_EXECUTIONS.new(record) for record in records if not record.has_row]
+        known = [_EXECUTIONS.changed(record) for record in records if record.has_row]
         for record in records:
             record.has_row = True
+        sessions = [_SESSIONS.changed(record) for record in batch.sessions.values()]
+        events = [
+            _NewEvent(
+                session_id=session_id,
+                execution_id=execution_id,
+                number=event["number"],
+                type=event["type"],
+                data=event["data"],
+                at=datetime.fromisoformat(event["at"]),
+            )
+            for session_id, execution_id, event in batch.events
+        ]
         return cls(
-            sessions=[_session_row(record) for record in batch.sessions.values()],
-            new_executions=new,
-            executions=known,
-            events=[
-                models.Event(
-                    session_id=session_id,
-                    execution_id=execution_id,
-                    number=event["number"],
-                    type=event["type"],
-                    data=event["data"],
-                    at=datetime.fromisoformat(event["at"]),
-                )
-                for session_id, execution_id, event in batch.events
-            ],
+            [
+                (_EXECUTIONS, _EXECUTIONS.insert, new),
+                (_EXECUTIONS, _EXECUTIONS.update, known),
+                (_EVENTS, _EVENTS.insert, [_EVENTS.new(event) for event in events]),
+                (_SESSIONS, _SESSIONS.update, sessions),
+            ]
         )
 
     def write(self) -> None:
         """Everything in one transaction."""
         with transaction.atomic():
-            models.Execution.objects.bulk_create(self.new_executions)
-            for execution in self.executions:
-                execution.save(force_update=True, update_fields=_EXECUTION_FIELDS)
-            models.Event.objects.bulk_create(self.events)
-            for session in self.sessions:
-                session.save(force_update=True, update_fields=_SESSION_FIELDS)
+            for _, write, rows in self.writes:
+                write(rows)
 
     def write_what_fits(self) -> None:
         """One row at a time; what contradicts the database (a deleted session) is left out."""
-        saves: list[tuple[Model, dict[str, Any]]] = [
-            *((row, {"force_insert": True}) for row in self.new_executions),
-            *(
-                (row, {"force_update": True, "update_fields": _EXECUTION_FIELDS})
-                for row in self.executions
-            ),
-            *((row, {"force_insert": True}) for row in self.events),
-            *(
-                (row, {"force_update": True, "update_fields": _SESSION_FIELDS})
-                for row in self.sessions
-            ),
-        ]
-        for row, how in saves:
-            try:
-                with transaction.atomic():
-                    row.save(**how)
-            except (OperationalError, InterfaceError):
-                raise  # the database is not there: not this row's fault
-            except Exception as error:
-                logger.warning("left out %r: %s", row, error)
+        for table, write, rows in self.writes:
+            for row in rows:
+                try:
+                    with transaction.atomic():
+                        write([row])
+                except (OperationalError, InterfaceError):
+                    raise  # the database is not there: not this row's fault
+                except Exception as error:
+                    logger.warning("left out the %s %s: %s", table.name, row[:2], error)
 
 
 def _close_connection() -> None:
@@ -328,10 +383,6 @@ def _session_row(record: SessionRecord) -> models.Session:
 def _session_record(row: models.Session) -> SessionRecord:
     values = {each.name: getattr(row, each.name) for each in fields(SessionRecord)}
     return SessionRecord(**{**values, "state": SessionState(row.state)})
-
-
-def _execution_row(record: ExecutionRecord) -> models.Execution:
-    return models.Execution(**{each.name: getattr(record, each.name) for each in fields(record)})
 
 
 def _create_session(record: SessionRecord) -> None:

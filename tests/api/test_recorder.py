@@ -3,6 +3,8 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from dataclasses import asdict, fields
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError, connection
@@ -114,6 +116,33 @@ async def test_an_execution_is_created_once_and_then_updated(recorder, session):
     await recorder.commit()
 
     assert (await Execution.objects.aget()).state == "succeeded"
+
+
+async def test_rows_say_what_records_say(recorder, session):
+    """The statements are worded by the recorder: each value must come to its own column."""
+    execution = ExecutionRecord(
+        **{"session_id": session.id, "kind": "command", "code": "%s 'é'", "origin": "test"},
+        **{"cell": uuid4(), "client_id": "mine", "timeout_seconds": 1.5, "request": {"a": [1]}},
+    )
+    recorder.changed(execution)
+    await recorder.commit()
+    execution.state, execution.reason = ExecutionState.FAILED, "It was 50 % done."
+    execution.exit_code, execution.execution_count = 3, 4
+    execution.started_at, execution.finished_at = now(), now()
+    event = recorder.append(session, EventType.EXECUTION_FINISHED, {"text": "\u2028"}, execution.id)
+    execution.final_event_number = event["number"]
+    recorder.changed(execution)
+    session.state, session.reason, session.last_active_at = SessionState.DIED, "Why.", now()
+    recorder.changed(session)
+    await recorder.commit()
+
+    assert (await Event.objects.aget()).to_wire() == event
+    for record, row in (
+        (execution, await Execution.objects.aget()),
+        (session, await Session.objects.aget()),
+    ):
+        names = [each.name for each in fields(record)]
+        assert {name: getattr(row, name) for name in names} == asdict(record)
 
 
 async def test_an_execution_may_end_while_its_beginning_is_written(recorder, session):
