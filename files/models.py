@@ -24,7 +24,10 @@ class SessionFile(models.Model):
     """A file or directory of a workspace, as it was when we last looked."""
 
     session = models.ForeignKey(
-        "workbench_sessions.Session", on_delete=models.CASCADE, related_name="files"
+        "workbench_sessions.Session",
+        on_delete=models.CASCADE,
+        related_name="files",
+        db_index=False,  # file_path_unique_per_session begins with it
     )
     path = models.CharField(
         max_length=MAX_PATH_BYTES, help_text="Relative to the session's workspace."

@@ -132,7 +132,12 @@ class Execution(models.Model):
         COMMAND = "command", "command"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="executions")
+    session = models.ForeignKey(
+        Session,
+        on_delete=models.CASCADE,
+        related_name="executions",
+        db_index=False,  # execution_session_queued begins with it
+    )
     # A client's own name for it (Azure's operation-id); empty if the client gave none.
     client_id = models.CharField(max_length=256, blank=True)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.CODE)
@@ -195,11 +200,21 @@ class Event(models.Model):
     """One thing that happened in a session, numbered from 1 without gaps."""
 
     id = models.BigAutoField(primary_key=True)
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="events")
+    session = models.ForeignKey(
+        Session,
+        on_delete=models.CASCADE,
+        related_name="events",
+        db_index=False,  # event_number_unique_per_session begins with it
+    )
     number = models.PositiveBigIntegerField()
     # None for what belongs to no execution, such as a change of the session's state.
     execution = models.ForeignKey(
-        Execution, null=True, blank=True, on_delete=models.CASCADE, related_name="events"
+        Execution,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="events",
+        db_index=False,  # event_execution_number begins with it
     )
     type = models.CharField(max_length=32, choices=_choices(states.EventType))
     data = models.JSONField()
@@ -258,7 +273,12 @@ class Cell(models.Model):
         RAW = "raw", "raw"
 
     id = models.BigAutoField(primary_key=True)
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="cells")
+    session = models.ForeignKey(
+        Session,
+        on_delete=models.CASCADE,
+        related_name="cells",
+        db_index=False,  # cell_session_version begins with it
+    )
     # Chosen by the client.
     key = models.UUIDField()
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.CODE)
