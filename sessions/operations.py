@@ -323,7 +323,8 @@ async def get_execution(ref: SessionRef, execution_id: str) -> ExecutionInfo:
         matches |= Q(id=UUID(execution_id))
     # The newest session that has it; ids are unique, client ids only within a session.
     async for session in sessions:
-        execution = await session.executions.filter(matches).afirst()
+        # Newest first: that is what clients poll, and an index leads there.
+        execution = await session.executions.filter(matches).order_by("-queued_at").afirst()
         if execution is not None:
             return await _execution_of(execution)
     raise ExecutionNotFound
