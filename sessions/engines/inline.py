@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 from sessions.engines.assembly import assemble_host
 from sessions.engines.base import Notices, Subscribers
+from sessions.engines.process import HostRunsAlready, only_host
+from sessions.exceptions import HostUnavailable
 from sessions.kernels.host import VERBS, Host
 from sessions.recorder import DatabaseRecorder
 
 
 class InlineEngine:
-    """Makes its host on first use, on the loop it is used on."""
+    """Makes its host on first use, on the loop it is used on.
+
+    Using it raises HostUnavailable while another host has the data directory.
+    """
 
     def __init__(self) -> None:
+        # Holds the data directory, from the host's start to its end.
+        self._claim = ExitStack()
         self._subscribers = Subscribers()
         self._start: asyncio.Task[tuple[Host, DatabaseRecorder]] | None = None
 
@@ -45,17 +52,27 @@ class InlineEngine:
         if self._start is not None:
             host, recorder = await self._start
             self._start = None
-            await host.stop()
-            await recorder.stop()
+            with self._claim:
+                await host.stop()
+                await recorder.stop()
 
     async def _host(self) -> tuple[Host, DatabaseRecorder]:
         if self._start is None:
-            work = assemble_host(self._subscribers.tell, name="inline")
-            self._start = asyncio.create_task(work, name="start host")
+            self._start = asyncio.create_task(self._assemble(), name="start host")
         start = self._start
         try:
             return await asyncio.shield(start)
         except Exception:
             if self._start is start:
                 self._start = None  # the next call tries again
+            raise
+
+    async def _assemble(self) -> tuple[Host, DatabaseRecorder]:
+        try:
+            self._claim.enter_context(only_host())
+            return await assemble_host(self._subscribers.tell, name="inline")
+        except HostRunsAlready as error:
+            raise HostUnavailable(f"{error}.") from error
+        except BaseException:
+            self._claim.close()
             raise

@@ -257,7 +257,8 @@ def test_a_data_directory_has_one_host(server: RunningServer) -> None:
 
     assert code == 1
     assert said == (
-        "CommandError: A kernel host runs for this data directory already. "
+        f"CommandError: A kernel host (process {server.child('host')}) runs for this data directory "
+        "already. "
         "End it with: python manage.py workbench stop\n"
     )
     assert value_of(server, "s", "1") == 1

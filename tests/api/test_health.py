@@ -3,6 +3,10 @@
 import pytest
 from django.test import AsyncClient
 
+from sessions.engines import close_engine, engine
+from sessions.engines.inline import InlineEngine
+from sessions.exceptions import HostUnavailable
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -19,6 +23,19 @@ async def test_health_without_a_host_says_how_to_start_one(settings):
 
     assert response.status_code == 503
     assert "python manage.py workbench" in response.json()["status"]
+
+
+async def test_a_data_directory_has_one_host_in_scripts_too(host):
+    """A second one would end what the first has in control groups."""
+    other = InlineEngine()
+    await engine().call("health")
+
+    with pytest.raises(HostUnavailable, match=r"\(process \d+\) runs for this data directory"):
+        await other.call("health")
+    await close_engine()
+
+    assert (await other.call("health"))["sessions"] == 0
+    await other.close()
 
 
 async def test_a_foreign_host_name_is_refused_in_words():

@@ -72,11 +72,8 @@ class Command(BaseCommand):
     def _host(self) -> None:
         try:
             asyncio.run(run_host(supervisor.say_ready))
-        except HostRunsAlready:
-            raise CommandError(
-                "A kernel host runs for this data directory already. "
-                "End it with: python manage.py workbench stop"
-            ) from None
+        except HostRunsAlready as error:
+            raise CommandError(str(error)) from None
         except (OperationalError, ProgrammingError) as error:
             raise CommandError(
                 f"The database cannot be used ({error}). "
