@@ -14,6 +14,7 @@ from sessions.engines import locks
 from sessions.engines.assembly import assemble_host, make_run_dir, run_dir
 from sessions.engines.local import SOCKET_NAME
 from sessions.engines.server import HostServer
+from sessions.kernels.descriptors import raise_limit
 from sessions.retention import history_kept
 
 LOCK_NAME = "host.lock"
@@ -54,6 +55,7 @@ async def run_host(ready: Callable[[], None]) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stop.set)
     with only_host():
+        raise_limit()
         server = HostServer()
         host, recorder = await assemble_host(server.tell, name=HOST_NAME)
         await server.listen(host, run_dir() / SOCKET_NAME)

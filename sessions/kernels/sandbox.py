@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 
 from sessions.kernels.cgroups import ControlGroup
+from sessions.kernels.descriptors import usual_limit
 from sessions.kernels.limits import Limits
 from sessions.kernels.syscalls import filter_program, why_not_filtered
 
@@ -277,6 +278,7 @@ class Sandbox:
         lines = [
             *(f"echo 0 >{shlex.quote(str(file))} || exit 125" for file in files),
             f"{{ echo {_OOM_SCORE} >/proc/self/oom_score_adj; }} 2>/dev/null",
+            usual_limit(),
             *(_ulimit(name, limits[name]) for name in _ULIMIT if name in limits),
         ]
         if self.uid is not None and "nproc" in limits:

@@ -32,6 +32,7 @@ from typing import Any
 
 from sessions.exceptions import KernelStartFailed
 from sessions.kernels import workbench_zygote
+from sessions.kernels.descriptors import usual_limit
 from sessions.kernels.sandbox import Sandbox, root_links, system_mounts
 from sessions.kernels.syscalls import filter_program, why_not_filtered
 
@@ -299,6 +300,7 @@ def _outer_wall(config: ZygoteConfig) -> list[str]:
     is_root = os.geteuid() == 0
     capabilities = [part for name in _CAPABILITIES for part in ("--cap-add", name)]
     return [
+        *("/bin/sh", "-c", f'{usual_limit()}; exec "$@"', "sh"),
         "bwrap",
         "--die-with-parent",
         "--new-session",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ import pytest
 
 from sessions.kernels.cgroups import ControlGroup, ControlGroups
 from sessions.kernels.command import RunningCommand
+from sessions.kernels.descriptors import USUAL
 from sessions.kernels.identities import Identities
 from sessions.kernels.limits import Limits
 from sessions.kernels.sandbox import Sandbox
@@ -324,6 +326,18 @@ def test_every_process_is_limited(kind, make_inside):
     assert said[0] == [0, 0]
     assert said[2:] == [[100, 100], [MIB, MIB], [128 * MIB, 128 * MIB]]
     assert said[1] == [40, 40]
+
+
+def test_without_a_limit_of_files_it_is_the_servers_usual_one(make_inside):
+    """Whatever the host may open itself."""
+    now = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (USUAL - 100, now[1]))
+    try:
+        said = make_inside("namespace").shell("ulimit -S -n; ulimit -H -n")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, now)
+
+    assert said.split() == [str(USUAL), str(now[1])]
 
 
 def test_a_session_gets_no_more_processes_than_it_may(make_inside):
