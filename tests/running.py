@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -15,15 +17,22 @@ import httpx
 ROOT = Path(__file__).parent.parent
 # The processes of all servers, ended ones too: tests that count processes leave them out.
 SERVERS: set[int] = set()
+# Below those that the system chooses from, and none that browsers refuse.
+PORTS = (20_000, 32_000)
 START_SECONDS = 60.0
 STOP_SECONDS = 40.0
 
+# Not random's own: each test begins with the same seed.
+_at_random = random.SystemRandom()
+
 
 def free_port() -> int:
-    """A port nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses, and that the system gives to no connection meanwhile."""
+    while True:
+        port = _at_random.randrange(*PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class RunningServer:

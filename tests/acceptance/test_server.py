@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
+from tests.running import free_port
+
 pytestmark = pytest.mark.acceptance
 
 MIB = 1024 * 1024
@@ -58,14 +60,6 @@ def start(*addresses: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def stop(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -304,7 +298,7 @@ def test_what_we_send_may_be_larger_than_what_clients_may(server: Running) -> No
 
 
 def test_every_address_is_served() -> None:
-    first, second = free_port(), free_port("::1")
+    first, second = free_port(), free_port()
     process = start(f"127.0.0.1:{first}", f"[::1]:{second}")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
