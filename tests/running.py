@@ -69,7 +69,12 @@ class RunningServer:
     def __exit__(self, *exception: object) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(STOP_SECONDS)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # its children notice
+            self.process.wait()
+            raise
 
     def manage(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A management command, its output appended to the log."""
@@ -88,17 +93,34 @@ class RunningServer:
     def child(self, action: str) -> int:
         """The process id of the supervisor's ``host`` or ``web`` child."""
         assert self.process is not None
-        supervisor = self.process.pid
-        children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-        for pid in map(int, children):
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if action.encode() in command:
-                return pid
+        for pid in children_of(self.process.pid):
+            # Orphans that it has adopted come and go.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if action.encode() in command:
+                    return pid
         raise LookupError(f"there is no {action} process")
 
     def cpu_seconds(self) -> dict[str, float]:
         """CPU time used so far by each of the server's processes."""
         return {action: _cpu_seconds(self.child(action)) for action in ("web", "host")}
+
+
+def children_of(pid: int) -> set[int]:
+    """The children of all threads of a process, zombies too; none if it has ended."""
+    found: set[int] = set()
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # of a thread that has ended
+            found.update(map(int, children.read_text().split()))
+    return found
+
+
+def command_of(pid: int) -> str:
+    """A process's command line; empty for a zombie, or if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _cpu_seconds(pid: int) -> float:

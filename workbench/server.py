@@ -13,7 +13,6 @@ import asyncio
 import errno
 import json
 import os
-import signal
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, BinaryIO
@@ -26,6 +25,8 @@ from twisted.internet import defer
 from twisted.internet import reactor as twisted_reactor
 from twisted.internet.error import CannotListenError
 from twisted.logger import globalLogBeginner
+
+from sessions.engines.lifetime import ending_signals
 
 # Its declared type, a zope interface, is unreadable without a plugin for the type checker.
 reactor: Any = twisted_reactor
@@ -51,7 +52,7 @@ def serve(
     max_body_bytes: int | None,
     ready: Callable[[], None] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; to be called once, from the main thread.
+    """Serve until told to stop by a signal; to be called once, from the main thread.
 
     ``ready`` is called in the running loop, once every address accepts connections. A body of
     more than ``max_body_bytes`` is refused (None: any size is taken). If an address cannot be
@@ -271,7 +272,8 @@ class Server(DaphneServer):  # type: ignore[misc]  # daphne is untyped
             self._listen(host, port)
         loop = reactor._asyncioEventloop
         asyncio.set_event_loop(loop)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        self._ending = ending_signals()
+        for number in self._ending:
             loop.add_signal_handler(number, self._stop_for_signal)
         reactor.callLater(1, self.application_checker)
         reactor.callLater(2, self.timeout_checker)
@@ -301,7 +303,7 @@ class Server(DaphneServer):  # type: ignore[misc]  # daphne is untyped
 
     def _stop_for_signal(self) -> None:
         # A second signal ends the process the hard way.
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in self._ending:
             reactor._asyncioEventloop.remove_signal_handler(number)
         self.stop()
 

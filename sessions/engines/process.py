@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,12 @@ from django.conf import settings
 
 from sessions.engines import locks
 from sessions.engines.assembly import assemble_host, make_run_dir, run_dir
+from sessions.engines.lifetime import (
+    adopt_orphans,
+    ending_signals,
+    keep_reaping,
+    reap_orphans,
+)
 from sessions.engines.local import SOCKET_NAME
 from sessions.engines.server import HostServer
 from sessions.kernels.descriptors import raise_limit
@@ -45,17 +50,21 @@ def only_host() -> Iterator[None]:
         raise HostRunsAlready(held.note) from None
 
 
-async def run_host(ready: Callable[[], None]) -> None:
-    """Run a host until SIGTERM or SIGINT, then end its sessions. Raises HostRunsAlready.
+async def run_host(ready: Callable[[], None], *, is_supervised: bool) -> None:
+    """Run a host until it is told to stop, then end its sessions. Raises HostRunsAlready.
 
-    ``ready`` is called once it answers.
+    ``ready`` is called once it answers. One that ``is_supervised`` leaves orphans to its parent.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
+    for signum in ending_signals():
         loop.add_signal_handler(signum, stop.set)
     with only_host():
         raise_limit()
+        reaping = None
+        if not is_supervised:
+            adopt_orphans()
+            reaping = asyncio.create_task(keep_reaping(), name="reap orphans")
         server = HostServer()
         host, recorder = await assemble_host(server.tell, name=HOST_NAME)
         await server.listen(host, run_dir() / SOCKET_NAME)
@@ -66,6 +75,9 @@ async def run_host(ready: Callable[[], None]) -> None:
         await host.stop()
         await recorder.stop()
         await server.close()
+        if reaping:
+            reaping.cancel()
+            reap_orphans()  # nobody waits for anything any more
 
 
 def running_host() -> int | None:

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -76,11 +76,11 @@ def sockets_of(pids: set[int]) -> list[str]:
     """The named sockets that processes of the server have opened."""
     inodes = set()
     for pid in pids:
-        for path in Path(f"/proc/{pid}/fd").iterdir():
-            try:
-                inodes.add(os.readlink(path))
-            except FileNotFoundError:
-                continue
+        # One may have ended, or be a kernel's first process, which lets nobody look into it.
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            for path in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(FileNotFoundError):
+                    inodes.add(os.readlink(path))
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
     named = [line for line in lines if len(line) == 8 and line[7].startswith("/")]
     return [line[7] for line in named if f"socket:[{line[6]}]" in inodes]

@@ -7,6 +7,7 @@ import os
 import tempfile
 from argparse import ArgumentParser
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -19,13 +20,13 @@ from django.utils import timezone
 from sessions.engines.process import HostRunsAlready, run_host, running_host
 from sessions.kernels.doctor import Verdict, are_contained, examine
 from sessions.retention import Pruned, delete_history, ended_before
-from workbench import supervisor
+from workbench import claims, supervisor
 
 ACTIONS = {
     "serve": "the database, a kernel host and the web tier (what you get without an action)",
     "host": "only the kernel host, in the foreground",
     "web": "only a web process, in the foreground; any number may run at other ports",
-    "stop": "end the kernel host, all its sessions, and the server that started it",
+    "stop": "end the server, the kernel host and all its sessions",
     "status": "say what runs",
     "prune": "delete the history of sessions that ended long ago",
     "doctor": "say what this machine can contain and limit, and how to have more",
@@ -65,13 +66,19 @@ class Command(BaseCommand):
     def _serve(self) -> None:
         self._refuse_strangers()
         settings.WORKBENCH_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._step("Preparing the database")
-        call_command("migrate", interactive=False, verbosity=0)
-        supervisor.supervise(self._step)
+        try:
+            with claims.claimed(supervisor.page()) as claim:
+                self._step("Preparing the database")
+                call_command("migrate", interactive=False, verbosity=0)
+                supervisor.supervise(self._step, claim)
+        except claims.ServedAlready as error:
+            raise CommandError(str(error)) from None
 
     def _host(self) -> None:
+        lifeline = supervisor.Lifeline.held(stop_seconds=supervisor.HOST_STOP_SECONDS)
+        ready = lifeline.say_ready if lifeline else _nobody_waits
         try:
-            asyncio.run(run_host(supervisor.say_ready))
+            asyncio.run(run_host(ready, is_supervised=lifeline is not None))
         except HostRunsAlready as error:
             raise CommandError(str(error)) from None
         except (OperationalError, ProgrammingError) as error:
@@ -82,6 +89,7 @@ class Command(BaseCommand):
 
     def _web(self) -> None:
         self._refuse_strangers()
+        lifeline = supervisor.Lifeline.held(stop_seconds=supervisor.WEB_STOP_SECONDS)
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workbench.settings")
         # Large bodies wait in files: on the disk the workspaces are on, for /tmp may be memory.
         tempfile.tempdir = str(settings.WORKBENCH_DATA_DIR / "tmp")
@@ -94,16 +102,16 @@ class Command(BaseCommand):
             application,
             supervisor.addresses(),
             max_body_bytes=settings.WORKBENCH_MAX_BODY_BYTES,
-            ready=supervisor.say_ready,
+            ready=lifeline.say_ready if lifeline else None,
         )
 
     def _stop(self) -> None:
-        pid = running_host()
-        if pid is None:
+        if claims.current() is None and running_host() is None:
             self.stdout.write("No kernel host runs.")
             return
-        self._step("Ending the kernel host and its sessions")
-        supervisor.end_host(pid)
+        self._step("Ending the server, the kernel host and its sessions")
+        if not supervisor.stop_server():
+            raise CommandError("Something of it is still ending. Try again in a moment.")
 
     def _status(self) -> None:
         pid = running_host()
@@ -169,8 +177,13 @@ class Command(BaseCommand):
             )
 
     def _step(self, text: str) -> None:
-        self.stdout.write(f"{self.style.MIGRATE_HEADING('==>')} {text}")
-        self.stdout.flush()
+        with suppress(OSError):  # the terminal may have been closed: no reason not to go on
+            self.stdout.write(f"{self.style.MIGRATE_HEADING('==>')} {text}")
+            self.stdout.flush()
+
+
+def _nobody_waits() -> None:
+    pass
 
 
 def _sessions(count: int) -> str:
