@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,10 +11,20 @@ import pytest
 from django.test import AsyncClient
 
 from sessions.engines import close_engine
+from tests.running import children_of, command_of
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As when a shell runs the tests in the background. The server's programs would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which processes the tests have left behind. Zombies have no command."""
+    left = {pid: command_of(pid) for pid in sorted(children_of(os.getpid()))}
+    if left:
+        terminalreporter.section("processes that are left")
+        for pid, command in left.items():
+            terminalreporter.line(f"{pid} {command or '(zombie)'}"[:200])
 
 
 @pytest.fixture(autouse=True)

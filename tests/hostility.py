@@ -23,7 +23,7 @@ from sessions.kernels.limits import Limits
 from sessions.kernels.workspace import Workspace, workspace_path
 from sessions.outcomes import fold
 from sessions.testing import MemoryRecorder
-from tests.hosts import descendants, run, started_host
+from tests.hosts import descendants, newcomers, run, started_host
 
 ATTACKS = Path(__file__).parent / "kernel/attacks"
 DOORS = ("kernel", "command", "bash")
@@ -198,7 +198,7 @@ async def besieged(directory: Path, **config: Any) -> AsyncIterator[Siege]:
         yield siege
     finally:
         await siege.end()
-    assert descendants(os.getpid()) <= before, "a process outlived its host"
+    assert not newcomers(before), "a process outlived its host"
 
 
 def program(name: str, **given: Any) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sessions.engines.lifetime import has_ended
 from sessions.kernels.host import Host, HostConfig
 from sessions.kernels.sandbox import why_not_contained
 from sessions.testing import MemoryRecorder
-from tests.running import SERVERS
+from tests.running import SERVERS, children_of, command_of
 
 ROOT = Path(__file__).parents[1]
 # Some machines let nobody make namespaces. Where only bubblewrap is missing the tests fail: it is
@@ -23,13 +26,22 @@ needs_walls = pytest.mark.skipif(
 NAMED: dict[str, Any] = {"owner_id": None, "identifier": "s"}
 
 
-def descendants(pid: int) -> set[int]:
-    """The processes started by ``pid``, and by those; not servers that other tests share."""
-    found: set[int] = set()
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in set(map(int, children.read_text().split())) - SERVERS:
-            found |= {child} | descendants(child)
+def descendants(pid: int) -> dict[int, str]:
+    """What lives of what ``pid`` has started, and of what that has: {process: its command}.
+
+    No servers that other tests share, and no zombies: those do nothing any more, and whoever
+    started them may be about to wait for them.
+    """
+    found: dict[int, str] = {}
+    for child in children_of(pid) - SERVERS:
+        if not has_ended(child):
+            found |= {child: command_of(child)} | descendants(child)
     return found
+
+
+def newcomers(before: Collection[int]) -> dict[int, str]:
+    """What lives of what this process has started, but for what did ``before``."""
+    return {pid: command for pid, command in descendants(os.getpid()).items() if pid not in before}
 
 
 def forked_kernels(host: Host) -> set[int]:

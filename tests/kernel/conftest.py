@@ -9,14 +9,19 @@ from pathlib import Path
 import pytest
 
 from sessions.kernels.host import Host
-from tests.hosts import descendants, started_host
+from tests.hosts import descendants, newcomers, started_host
 
 
 @pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[Host]:
+def before() -> dict[int, str]:
+    """The processes that lived below this one when the test began."""
+    return descendants(os.getpid())
+
+
+@pytest.fixture
+async def host(tmp_path: Path, before: dict[int, str]) -> AsyncIterator[Host]:
     """A host that must not leave processes behind."""
-    before = descendants(os.getpid())
     host = await started_host(tmp_path)
     yield host
     await host.stop()
-    assert descendants(os.getpid()) <= before, "a process outlived its host"
+    assert not newcomers(before), "a process outlived its host"

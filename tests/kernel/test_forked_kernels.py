@@ -15,7 +15,7 @@ from sessions.kernels.host import Host
 from sessions.kernels.workspace import workspace_path
 from sessions.kernels.zygotes import Zygote
 from sessions.outcomes import fold
-from tests.hosts import NAMED, descendants, forked_kernels, run, started_host
+from tests.hosts import NAMED, descendants, forked_kernels, newcomers, run, started_host
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
 
@@ -23,15 +23,14 @@ WARM = 1
 
 
 @pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[Host]:
+async def host(tmp_path: Path, before: dict[int, str]) -> AsyncIterator[Host]:
     """A host whose zygote is ready, with a kernel that waits; nothing outlives it."""
-    before = descendants(os.getpid())
     host = await started_host(tmp_path, forks=True, warm_kernels=WARM, preimport=("numpy",))
     await is_filled(host)
     yield host
     await host.stop()
-    after = descendants(os.getpid()) | forked_kernels(host)
-    assert after <= before, "a process outlived its host"
+    assert not newcomers(before), "a process outlived its host"
+    assert not forked_kernels(host), "a kernel outlived its host"
 
 
 def zygote_of(host: Host) -> Zygote:

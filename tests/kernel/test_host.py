@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from pathlib import Path
 
 import pytest
 
@@ -23,6 +22,7 @@ from tests.hosts import (
     ROOT,
     descendants,
     event_of_type,
+    newcomers,
     run,
     run_arguments,
     started_host,
@@ -237,11 +237,7 @@ async def test_a_command_ends_with_its_timeout_and_takes_its_children_along(host
     )
     await run(host, "1")
 
-    sleeping = [
-        pid
-        for pid in descendants(os.getpid()) - before
-        if Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
-    ]
+    sleeping = [command for command in newcomers(before).values() if command == "sleep 60"]
     assert (result["state"], sleeping) == ("timed_out", [])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from uuid import UUID
 
@@ -13,8 +12,8 @@ from sessions.exceptions import ExecutionFinished, SessionNotFound, Unavailable
 from sessions.outcomes import fold
 from tests.hosts import (
     NAMED,
-    descendants,
     event_of_type,
+    newcomers,
     run,
     run_arguments,
     started_host,
@@ -63,7 +62,7 @@ async def test_what_is_submitted_after_a_restart_runs_on_the_new_kernel(host):
     assert results == [{"text/plain": "False"}]
 
 
-async def test_a_close_ends_a_restart_that_is_under_way(host):
+async def test_a_close_ends_a_restart_that_is_under_way(host, before):
     await run(host, "1")
     restart = asyncio.create_task(host.restart(**NAMED))
     await event_of_type(host, "session_state", after=host.recorder.events[-1]["number"])
@@ -75,10 +74,10 @@ async def test_a_close_ends_a_restart_that_is_under_way(host):
 
     session = next(iter(host.recorder.sessions.values()))
     assert session.state == "closed"
-    assert not descendants(os.getpid())
+    assert not newcomers(before)
 
 
-async def test_a_restart_and_a_close_asked_for_at_once_leave_a_closed_session(host):
+async def test_a_restart_and_a_close_asked_for_at_once_leave_a_closed_session(host, before):
     await run(host, "1")
 
     async with asyncio.timeout(30):
@@ -88,7 +87,7 @@ async def test_a_restart_and_a_close_asked_for_at_once_leave_a_closed_session(ho
 
     session = next(iter(host.recorder.sessions.values()))
     assert session.state == "closed"
-    assert not descendants(os.getpid())
+    assert not newcomers(before)
 
 
 async def test_a_question_during_a_restart_is_answered_by_the_new_kernel(host):
@@ -122,7 +121,7 @@ async def test_a_command_ends_with_its_session(host):
     assert (await waiting)["state"] == "interrupted"
 
 
-async def test_a_host_that_stops_opens_no_session_any_more(tmp_path):
+async def test_a_host_that_stops_opens_no_session_any_more(tmp_path, before):
     host = await started_host(tmp_path)
     opening = asyncio.create_task(host.open_session(**NAMED, origin="test"))
     await asyncio.sleep(0)
@@ -131,7 +130,7 @@ async def test_a_host_that_stops_opens_no_session_any_more(tmp_path):
     await asyncio.gather(opening, return_exceptions=True)
 
     assert {each.state for each in host.recorder.sessions.values()} <= {"stopped"}
-    assert not descendants(os.getpid())
+    assert not newcomers(before)
     with pytest.raises(Unavailable):
         await host.open_session(**NAMED, origin="test")
 
