@@ -46,6 +46,7 @@ async def to_html(notebook: dict[str, Any], title: str) -> bytes:
     any. Its outputs may hold scripts: it must not be opened as a page of ours. Raises
     Unavailable if it takes more than TIMEOUT_SECONDS, or cannot be made.
     """
+    request = await asyncio.to_thread(json.dumps, {"title": title, "notebook": notebook})
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "sessions.notebook_html"),
         cwd=ROOT,
@@ -54,7 +55,6 @@ async def to_html(notebook: dict[str, Any], title: str) -> bytes:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    request = await asyncio.to_thread(json.dumps, {"title": title, "notebook": notebook})
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             page, _ = await process.communicate(request.encode())
