@@ -128,8 +128,9 @@ def stop_server() -> bool:
 def _end_process(pid: int, seconds: float, holds: Callable[[], bool]) -> None:
     """End a process that is not our child, politely first, and see it let go of what it holds."""
     for signum, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, KILL_SECONDS)):
-        with suppress(ProcessLookupError):  # it may end by itself meanwhile
-            os.kill(pid, signum)
+        if not has_ended(pid):  # only what it has started may be left, and notices by itself
+            with suppress(ProcessLookupError):
+                os.kill(pid, signum)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             if has_ended(pid) and not holds():
