@@ -25,7 +25,7 @@ from tests.running import ROOT, RunningServer, children_of, command_of, free_por
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 DEADLINE_SECONDS = 30.0
-PROMPT_SECONDS = 5.0  # within which a caller learns that the host has gone
+PROMPT_SECONDS = 20.0  # within which a caller learns that the host has gone
 CROWD = 30  # sessions that sleep at once
 COUNT_SLOWLY = (
     "import time\nkept = 41\nfor i in range(40):\n    print(i, flush=True)\n    time.sleep(0.1)"
@@ -163,7 +163,7 @@ def forked_children(pid: int) -> set[int]:
 
 def nothing_lives(processes: list[Process]) -> None:
     """Fail if any of them outlives the others for long."""
-    eventually(lambda: not any(each.lives() for each in processes), seconds=PROMPT_SECONDS)
+    eventually(lambda: not any(each.lives() for each in processes))
 
 
 # --- Deaths ------------------------------------------------------------------------------------
@@ -194,7 +194,7 @@ def test_death_of_the_host_is_told_and_mended(server: RunningServer) -> None:
     assert any("bwrap" in each.command for each in below)
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(
-            post, server, "s", {"code": "import time; time.sleep(25)"}, operation_id="cut-short"
+            post, server, "s", {"code": "import time; time.sleep(60)"}, operation_id="cut-short"
         )
         eventually(lambda: execution(server, "s", "cut-short").get("status") == "Running")
         killed = time.monotonic()
