@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import django
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.exceptions import ImproperlyConfigured
 
 from workbench.access import OwnerMiddleware
 from workbench.origins import is_allowed_host, is_same_origin
@@ -43,7 +45,10 @@ def _header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
 
 def _build() -> ProtocolTypeRouter:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workbench.settings")
-    django.setup(set_prefix=False)
+    try:
+        django.setup(set_prefix=False)
+    except ImproperlyConfigured as error:  # a setting that cannot be: its sentence says which
+        sys.exit(f"workbench: {error}")
     # Only now, with the apps loaded, can consumers be imported.
     from sessions.routing import websocket_urlpatterns
     from workbench.dialects.backendai import stream

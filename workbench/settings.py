@@ -2,136 +2,149 @@
 
 from __future__ import annotations
 
+import os
+import re
 import secrets
 from pathlib import Path
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from sessions.exceptions import InvalidValue
 from sessions.kernels.limits import (
+    LEAST,
+    MAX_WEIGHT,
+    NORMAL_WEIGHT,
     Limits,
     default_memory_bytes,
     machine_memory_bytes,
-    parse_count,
-    parse_size,
 )
 from sessions.kernels.policy import Network
+from workbench.environment import MAX_PORT, Environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-
-
-def _network() -> Network:
-    text = env("WORKBENCH_SESSION_NETWORK", default="none")
-    try:
-        return Network(text)
-    except ValueError:
-        raise ImproperlyConfigured(
-            f"WORKBENCH_SESSION_NETWORK is {text!r}; it is none, allowed or host."
-        ) from None
-
+_KIB, _MIB, _GIB = 1024, 1024**2, 1024**3
+_YEAR_SECONDS = 365 * 24 * 60 * 60
+env = Environment(os.environ)
 
 # --- Where things are -----------------------------------------------------------------------
 
 # Everything the server writes: database, workspaces, sockets, the secret key.
-WORKBENCH_DATA_DIR = Path(env("WORKBENCH_DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
-WORKBENCH_HOST = env("WORKBENCH_HOST", default="127.0.0.1")
-WORKBENCH_PORT = env.int("WORKBENCH_PORT", default=8000)
+WORKBENCH_DATA_DIR = env.directory(
+    "WORKBENCH_DATA_DIR", BASE_DIR / "var", must_exist=False
+).resolve()
+WORKBENCH_HOST = env.text("WORKBENCH_HOST", "127.0.0.1")
+WORKBENCH_PORT = env.integer("WORKBENCH_PORT", 8000, least=1, most=MAX_PORT)
 # The same application once more, where the documented Azure curl lines point. None: off.
-WORKBENCH_AZURE_PORT = (
-    int(port) if (port := env("WORKBENCH_AZURE_PORT", default="6000").strip()) else None
-)
+WORKBENCH_AZURE_PORT = env.optional_port("WORKBENCH_AZURE_PORT", 6000)
 
 # --- Kernels --------------------------------------------------------------------------------
 
 # How verbs reach the host that owns a session: "local" (a host process) or "inline" (this one).
-WORKBENCH_ENGINE = env("WORKBENCH_ENGINE", default="local")
+WORKBENCH_ENGINE = env.choice("WORKBENCH_ENGINE", "local", ["local", "inline"])
 # "auto": contain code wherever the machine can. "off": do not.
-WORKBENCH_SANDBOX = env("WORKBENCH_SANDBOX", default="auto")
+WORKBENCH_SANDBOX = env.choice("WORKBENCH_SANDBOX", "auto", ["auto", "off"])
 # Live sessions at once, over all owners.
-WORKBENCH_MAX_SESSIONS = env.int("WORKBENCH_MAX_SESSIONS", default=200)
+WORKBENCH_MAX_SESSIONS = env.integer("WORKBENCH_MAX_SESSIONS", 200, least=1, most=100_000)
 # A session nobody used for so long ends. 0: never.
-WORKBENCH_IDLE_TIMEOUT_SECONDS = env.int("WORKBENCH_IDLE_TIMEOUT_SECONDS", default=1800)
+WORKBENCH_IDLE_TIMEOUT_SECONDS = env.integer(
+    "WORKBENCH_IDLE_TIMEOUT_SECONDS", 1800, least=0, most=10 * _YEAR_SECONDS, unit="seconds"
+)
 # What is known of a session that has ended is deleted after so many days. 0: never.
-WORKBENCH_HISTORY_DAYS = env.int("WORKBENCH_HISTORY_DAYS", default=90)
+WORKBENCH_HISTORY_DAYS = env.integer(
+    "WORKBENCH_HISTORY_DAYS", 90, least=0, most=36_500, unit="days"
+)
 # What the host calls when code may have changed a session's files.
 WORKBENCH_REFRESH_FILES = "files.operations.refresh"
 # The environment whose kernelspecs come first; its Python runs the default kernel.
-WORKBENCH_KERNEL_PREFIX = Path(
-    env("WORKBENCH_KERNEL_PREFIX", default=str(BASE_DIR / ".venv-kernels"))
+WORKBENCH_KERNEL_PREFIX = env.directory(
+    "WORKBENCH_KERNEL_PREFIX", BASE_DIR / ".venv-kernels", must_exist=True
 )
 # Whether Python kernels are forked; otherwise each is started by itself.
-WORKBENCH_FORK_KERNELS = env.bool("WORKBENCH_FORK_KERNELS", default=True)
+WORKBENCH_FORK_KERNELS = env.flag("WORKBENCH_FORK_KERNELS", default=True)
 # Modules that Python kernels have imported already when they start; those not there are left out.
-WORKBENCH_PREIMPORT = env.list(
-    "WORKBENCH_PREIMPORT", default=["numpy", "pandas", "matplotlib.pyplot"]
+WORKBENCH_PREIMPORT = env.words(
+    "WORKBENCH_PREIMPORT",
+    ["numpy", "pandas", "matplotlib.pyplot"],
+    separator=",",
+    rule="be names of Python modules with commas between",
+    accepts=lambda module: all(part.isidentifier() for part in module.split(".")),
 )
 # Kernels that are kept waiting for a session; each takes some 30 MB.
-WORKBENCH_WARM_KERNELS = env.int(
-    "WORKBENCH_WARM_KERNELS", default=max(0, min(4, machine_memory_bytes() // 1024**3))
+WORKBENCH_WARM_KERNELS = env.integer(
+    "WORKBENCH_WARM_KERNELS", max(0, min(4, machine_memory_bytes() // _GIB)), least=0, most=1000
 )
 # "none", "allowed" (for sessions that ask) or "host": the network of the machine.
-WORKBENCH_SESSION_NETWORK = _network()
-# Bytes of output kept of one execution, the first half and the last.
-WORKBENCH_MAX_OUTPUT_BYTES = env.int("WORKBENCH_MAX_OUTPUT_BYTES", default=10 * 1024 * 1024)
-# Bytes of one uploaded file.
-WORKBENCH_MAX_UPLOAD_BYTES = env.int("WORKBENCH_MAX_UPLOAD_BYTES", default=128 * 1024 * 1024)
-# Bytes of a request's body: one such file and what multipart wraps it in, and then some.
-WORKBENCH_MAX_BODY_BYTES = env.int(
-    "WORKBENCH_MAX_BODY_BYTES", default=WORKBENCH_MAX_UPLOAD_BYTES + 16 * 1024 * 1024
+WORKBENCH_SESSION_NETWORK = Network(
+    env.choice("WORKBENCH_SESSION_NETWORK", Network.NONE, list(Network))
 )
-
-
-def _limits() -> Limits:
-    """What one session may use; a session may ask for less. "none": no limit."""
-    try:
-        limits = Limits(
-            memory_bytes=parse_size(
-                env("WORKBENCH_SESSION_MEMORY", default=str(default_memory_bytes()))
-            ),
-            processes=parse_count(env("WORKBENCH_SESSION_PROCESSES", default="256")),
-            open_files=parse_count(env("WORKBENCH_SESSION_OPEN_FILES", default="1024")),
-            file_bytes=parse_size(env("WORKBENCH_SESSION_FILE_SIZE", default="2g")),
-            workspace_bytes=parse_size(env("WORKBENCH_SESSION_WORKSPACE", default="5g")),
-            tmp_bytes=parse_size(env("WORKBENCH_SESSION_TMP", default="512m")),
-            cpu_weight=env.int("WORKBENCH_SESSION_CPU_WEIGHT", default=100),
-        )
-        limits.check()
-    except (InvalidValue, ValueError) as error:
-        raise ImproperlyConfigured(f"A WORKBENCH_SESSION_ setting is wrong: {error}") from error
-    return limits
-
-
-WORKBENCH_SESSION_LIMITS = _limits()
-
+# Bytes of output kept of one execution, the first half and the last.
+WORKBENCH_MAX_OUTPUT_BYTES = env.size("WORKBENCH_MAX_OUTPUT_BYTES", 10 * _MIB, least=_KIB)
+# Bytes of one uploaded file.
+WORKBENCH_MAX_UPLOAD_BYTES = env.size("WORKBENCH_MAX_UPLOAD_BYTES", 128 * _MIB, least=1)
+# Bytes of a request's body: one such file and what multipart wraps it in, and then some.
+WORKBENCH_MAX_BODY_BYTES = env.size(
+    "WORKBENCH_MAX_BODY_BYTES", WORKBENCH_MAX_UPLOAD_BYTES + 16 * _MIB, least=_KIB
+)
+# What one session may use; a session may ask for less.
+WORKBENCH_SESSION_LIMITS = Limits(
+    memory_bytes=env.size_limit(
+        "WORKBENCH_SESSION_MEMORY", default_memory_bytes(), least=LEAST["memory_bytes"]
+    ),
+    processes=env.count_limit(
+        "WORKBENCH_SESSION_PROCESSES", 256, least=LEAST["processes"], most=2**22
+    ),
+    open_files=env.count_limit(
+        "WORKBENCH_SESSION_OPEN_FILES", 1024, least=LEAST["open_files"], most=2**20
+    ),
+    file_bytes=env.size_limit("WORKBENCH_SESSION_FILE_SIZE", 2 * _GIB, least=LEAST["file_bytes"]),
+    workspace_bytes=env.size_limit(
+        "WORKBENCH_SESSION_WORKSPACE", 5 * _GIB, least=LEAST["workspace_bytes"]
+    ),
+    tmp_bytes=env.size_limit("WORKBENCH_SESSION_TMP", 512 * _MIB, least=LEAST["tmp_bytes"]),
+    cpu_weight=env.integer(
+        "WORKBENCH_SESSION_CPU_WEIGHT", NORMAL_WEIGHT, least=LEAST["cpu_weight"], most=MAX_WEIGHT
+    ),
+)
 
 # --- Security -------------------------------------------------------------------------------
 
 
 def _secret_key() -> str:
     """The key from the environment, or one made once and kept in the data directory."""
-    if key := str(env("WORKBENCH_SECRET_KEY", default="")):
+    if key := env.text("WORKBENCH_SECRET_KEY", "", may_be_empty=True):
         return key
     path = WORKBENCH_DATA_DIR / "secret-key"
     try:
+        if not path.exists():
+            WORKBENCH_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(50))
         return path.read_text().strip()
-    except FileNotFoundError:
-        WORKBENCH_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
-        return path.read_text().strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"WORKBENCH_DATA_DIR is {str(WORKBENCH_DATA_DIR)!r}; it must name a directory that "
+            f"the server may write to ({error.strerror})."
+        ) from error
 
 
 SECRET_KEY = _secret_key()
-DEBUG = env.bool("WORKBENCH_DEBUG", default=False)
+DEBUG = env.flag("WORKBENCH_DEBUG", default=False)
 # A browser is told another site's name for this address (DNS rebinding): only our own names.
-ALLOWED_HOSTS = env.list(
-    "WORKBENCH_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]", WORKBENCH_HOST]
+ALLOWED_HOSTS = env.words(
+    "WORKBENCH_ALLOWED_HOSTS",
+    ["localhost", "127.0.0.1", "[::1]", WORKBENCH_HOST],
+    separator=",",
+    rule="be host names, without scheme and port, with commas between",
+    accepts=lambda host: bool(re.fullmatch(r"[\w.*-]+|\[[0-9a-fA-F:.]+\]", host)),
 )
 # Whence outputs may load scripts, pictures and data, as a Content-Security-Policy names sources.
 # They run in a frame of no origin: they reach nothing of ours, wherever they come from.
-WORKBENCH_OUTPUT_SOURCES = env.str("WORKBENCH_OUTPUT_SOURCES", default="https:").split()
+WORKBENCH_OUTPUT_SOURCES = env.words(
+    "WORKBENCH_OUTPUT_SOURCES",
+    ["https:"],
+    separator=None,
+    rule="be sources of a Content-Security-Policy with spaces between",
+    accepts=lambda source: source.isascii() and not set(source) & {";", ","},
+)
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -193,10 +206,11 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 
 # --- Database -------------------------------------------------------------------------------
 
-_DATABASE_URL = env(
-    "WORKBENCH_DATABASE_URL", default=f"sqlite:///{WORKBENCH_DATA_DIR / 'workbench.sqlite3'}"
-)
-DATABASES = {"default": environ.Env.db_url_config(_DATABASE_URL)}
+DATABASES = {
+    "default": env.database(
+        "WORKBENCH_DATABASE_URL", f"sqlite:///{WORKBENCH_DATA_DIR / 'workbench.sqlite3'}"
+    )
+}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         # Readers never wait for the writer, nor it for them. The first comes before the rest: it
@@ -231,6 +245,9 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = False
 LOGIN_URL = "admin:login"
+_LOG_LEVEL = env.choice(
+    "WORKBENCH_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -238,7 +255,7 @@ LOGGING = {
         "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": env("WORKBENCH_LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["stderr"], "level": _LOG_LEVEL},
     "loggers": {
         "daphne": {"level": "WARNING"},
         # A refused request is the client's affair; its answer says why.
@@ -247,3 +264,5 @@ LOGGING = {
         "django.channels.server": {"level": "WARNING"},
     },
 }
+
+env.warn_of_unknown()

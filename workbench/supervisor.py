@@ -27,6 +27,7 @@ from django.conf import settings
 from sessions.engines.lifetime import adopt_orphans, ending_signals, has_ended, reap_orphans
 from sessions.engines.process import running_host
 from workbench import claims
+from workbench.environment import READY_FD_VARIABLE
 
 START_SECONDS = 60.0  # for a child to say that it is ready
 # For a child to end after SIGTERM, before SIGKILL.
@@ -38,7 +39,6 @@ KILL_SECONDS = 5.0  # for the system to end what got SIGKILL, and what holds a l
 RESTART_SECONDS = 1.0  # between a child's death and its replacement
 POLL_SECONDS = 0.05
 READY = b"ready\n"
-READY_FD_VARIABLE = "WORKBENCH_READY_FD"
 
 Step = Callable[[str], None]
 

@@ -25,7 +25,7 @@ _UNITS = {"": 1, "k": _KIB, "m": _MIB, "g": _GIB, "t": 1024 * _GIB}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 # A kernel does not start with less.
-_LEAST = {
+LEAST = {
     "memory_bytes": 64 * _MIB,
     "processes": 16,
     "open_files": 64,
@@ -87,9 +87,9 @@ class Limits:
         Raises InvalidValue for an unknown name, for what is no number, for more than these
         limits allow, and for less than a kernel can start with.
         """
-        unknown = asked.keys() - _LEAST.keys()
+        unknown = asked.keys() - LEAST.keys()
         if unknown:
-            names = ", ".join(_LEAST)
+            names = ", ".join(LEAST)
             raise InvalidValue(f"There is no limit named {min(unknown)!r}; there are: {names}.")
         return replace(self, **{name: self._checked(name, asked[name]) for name in asked})
 
@@ -196,7 +196,7 @@ class Limits:
     def _checked(self, name: str, value: object) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
             raise InvalidValue(f"The limit {name} must be a whole number.")
-        most, least = getattr(self, name), _LEAST[name]
+        most, least = getattr(self, name), LEAST[name]
         if value < least or (most is not None and value > most):
             text = str if name in ("processes", "open_files", "cpu_weight") else size_text
             bounds = f"{text(least)} or more" if most is None else f"{text(least)} to {text(most)}"
@@ -255,7 +255,7 @@ def machine_memory_bytes() -> int:
 
 def default_memory_bytes() -> int:
     """2 GiB, or half of what the machine has if that is less."""
-    return max(min(2 * _GIB, machine_memory_bytes() // 2), _LEAST["memory_bytes"])
+    return max(min(2 * _GIB, machine_memory_bytes() // 2), LEAST["memory_bytes"])
 
 
 def _signal_of(exit_code: int | None) -> int | None:
