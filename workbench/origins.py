@@ -9,24 +9,30 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # What Sec-Fetch-Site says if a page of ours asks, or a person by an address.
 OURS = frozenset({"same-origin", "none"})
 
 
-def is_foreign(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether a page that is not ours wants to change something.
+def is_foreign(method: str, headers: Mapping[str, str], *, takes_links: bool = False) -> bool:
+    """Whether a page that is not ours wants something that is for programs and our own pages.
 
     Its browser would send the request, though not show the answer: a form, an image's address or
-    a script of any site can reach a server on loopback.
+    a script of any site can reach a server on loopback, and some contracts open a session for
+    whoever reads. ``takes_links``: a person may be led here by a link, to look at what is there.
     """
-    if method in SAFE_METHODS:
+    if method == "OPTIONS" or (takes_links and _is_link(method, headers)):
         return False
     site = headers.get("Sec-Fetch-Site")
     if site is not None:
         return site not in OURS
     origin = headers.get("Origin")
     return origin is not None and not is_same_origin(origin, headers.get("Host", ""))
+
+
+def _is_link(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a browser goes to an address, in a tab and not in a page's frame, to show it."""
+    kind = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
+    return method in ("GET", "HEAD") and kind == ("navigate", "document")
 
 
 def is_allowed_host(host: str | None) -> bool:

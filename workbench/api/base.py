@@ -18,6 +18,7 @@ from workbench.errors import Refused, Renderer
 class ApiView(AsyncView):
     """A view of the native API; its errors are ``application/problem+json``."""
 
+    takes_links = True
     render_error: Renderer = staticmethod(render_error)
 
     async def session_of(self, request: Request) -> Session:

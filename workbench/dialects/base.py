@@ -34,6 +34,8 @@ class AsyncView(APIView):
 
     # Django looks at the handlers to know, and would not see ``dispatch`` where there are none.
     view_is_async = True
+    # Whether a link on another site's page may lead here; then reading must open nothing.
+    takes_links = False
     # How this face words an error.
     render_error: Renderer = staticmethod(render_problem)
 
@@ -44,7 +46,7 @@ class AsyncView(APIView):
         self.args, self.kwargs, self.headers = args, kwargs, {}
         self.request = self.initialize_request(request, *args, **kwargs)
         try:
-            if is_foreign(request.method or "", request.headers):
+            if is_foreign(request.method or "", request.headers, takes_links=self.takes_links):
                 raise PermissionDenied(OTHER_SITE, "cross_site_request")
             self.initial(self.request, *args, **kwargs)
             name = (self.request.method or "").lower()

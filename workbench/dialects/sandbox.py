@@ -187,6 +187,7 @@ class AliveView(SandboxView):
 class RootView(AliveView):
     """The server's own address: the sandbox, Backend.AI's version, and the way in for people."""
 
+    takes_links = True
     more = VERSION  # what Backend.AI's clients look for before anything else
 
     async def get(self, request: Request, **where: Any) -> HttpResponse:
