@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from django.test import AsyncClient
+from hypothesis import HealthCheck, given
+from hypothesis import settings as how
+from hypothesis import strategies as st
 
 from sessions import notebook, operations
 from sessions.models import Session
@@ -82,7 +87,20 @@ async def test_a_session_has_the_limits_it_asked_for(api):
         ('{"identifier": "a b"}', "application/json", 400),
         ('{"limits": {"processes": 1000000}}', "application/json", 400),
         ('{"limits": 5}', "application/json", 400),
+        ('{"limits": []}', "application/json", 400),
+        ('{"limits": false}', "application/json", 400),
+        ('{"limits": {"processes": "100"}}', "application/json", 400),
+        ('{"limits": {"processes": true}}', "application/json", 400),
+        ('{"limits": {"processes": 100.0}}', "application/json", 400),
+        ('{"limits": {"processes": -1}}', "application/json", 400),
+        ('{"limits": {"processes": null}}', "application/json", 400),
+        ('{"limits": {"memory_bytes": 1e400}}', "application/json", 400),
+        ('{"limits": {"memory": 1}}', "application/json", 400),
         ('{"network": "host"}', "application/json", 400),
+        ('{"network": ""}', "application/json", 400),
+        ('{"network": true}', "application/json", 400),
+        ('{"network": {}}', "application/json", 400),
+        ('{"identifer": "s"}', "application/json", 400),
         ('{"kernel": "nothing"}', "application/json", 404),
         ('{"notebook_of": "nothing"}', "application/json; charset=utf-8", 404),
     ],
@@ -92,6 +110,93 @@ async def test_a_bad_request_for_a_session_is_refused_in_words(api, body, conten
 
     assert (answer.status_code, answer.json()["status"]) == (status, status)
     assert answer.json()["detail"].endswith(".")
+    assert not await Session.objects.aexists()
+
+
+@pytest.mark.kernel
+async def test_an_open_session_is_no_reason_to_overlook_what_is_wrong(api):
+    await post(api, {"identifier": "s"})
+
+    answer = await post(api, {"identifier": "s", "limits": {"processes": "few"}})
+
+    assert answer.status_code == 400
+
+
+async def test_an_unknown_field_is_named_with_those_there_are(api):
+    answer = await post(api, {"identifer": "s"})
+
+    assert answer.json()["detail"] == (
+        "There is no field “identifer”; there are: "
+        "identifier, kernel, notebook_of, network, limits."
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "there_are"),
+    [
+        ("post", "sessions?identifier=s", "there are none at this address"),
+        ("get", "kernelspecs?all=1", "there are none at this address"),
+        ("get", "sessions/s/notebook.py?mode=append", "there are none at this address"),
+        ("put", "sessions/s/notebook?made=append", "there are: mode"),
+        ("get", "sessions/s/files?directory=a", "there are: path, recursive"),
+        ("delete", "sessions/s/files?file=a&path=a", "there are: path, recursive"),
+        ("put", "sessions/s/files/content?pth=a", "there are: path, inline, overwrite, at"),
+        ("get", "sessions/s/files/archive?paths=a", "there are: path"),
+    ],
+)
+async def test_an_unknown_parameter_is_named_with_those_there_are(api, method, address, there_are):
+    answer = await getattr(api, method)(f"/api/v1/{address}")
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("There is no query parameter “")
+    assert answer.json()["detail"].endswith(f"”; {there_are}.")
+
+
+async def test_an_unknown_field_moves_no_file(api):
+    for method, address in (("patch", "files?path=a"), ("post", "files/directories")):
+        url = f"/api/v1/sessions/s/{address}"
+        body = {"path": "b", "overwrite": True}
+        answer = await getattr(api, method)(url, body, content_type="application/json")
+
+        assert answer.status_code == 400
+        assert "“overwrite”" in answer.json()["detail"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+SOME_LIMITS = st.dictionaries(st.sampled_from(["memory_bytes", "processes", "cpu_weight"]), JSON)
+ASKED = {
+    "identifier": JSON,
+    "kernel": JSON | st.just("python3"),
+    "notebook_of": JSON,
+    "network": JSON | st.sampled_from(["none", "host", "allowed"]),
+    "limits": JSON | SOME_LIMITS,
+}
+BODIES = (
+    st.fixed_dictionaries({}, optional=ASKED).map(lambda body: json.dumps(body).encode())
+    | JSON.map(lambda body: json.dumps(body).encode())
+    | st.binary(min_size=1)
+)
+
+
+@how(
+    derandomize=True,
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(body=BODIES)
+async def test_no_body_is_a_fault_of_the_servers(settings, body):
+    settings.WORKBENCH_MAX_SESSIONS = 0  # what would be right opens no kernel either
+
+    answer = await AsyncClient().post("/api/v1/sessions", body, content_type="application/json")
+
+    assert answer.status_code in (400, 404, 429), body
+    assert answer.json()["detail"].endswith(".")
+    assert not await Session.objects.aexists()
 
 
 async def test_the_kernels_are_listed_the_default_first(api):

@@ -26,8 +26,8 @@ from files.previews import (
 )
 from sessions.exceptions import FileTooLarge, InvalidValue, PathInvalid
 from sessions.models import Session
-from workbench.api.base import ApiView, json_body, origin_of
-from workbench.dialects.base import json_object, json_response
+from workbench.api.base import ApiView, json_body, json_fields, origin_of
+from workbench.dialects.base import json_response
 from workbench.dialects.downloads import download_response
 from workbench.errors import Refused
 
@@ -68,6 +68,8 @@ class FilesView(ApiView):
 class ListView(FilesView):
     """``…/files``: what is in a directory; also moves and deletes."""
 
+    parameters = ("path", "recursive")
+
     async def get(self, request: Request, **where: Any) -> HttpResponse:
         """List a directory, by default the workspace."""
         recursive = _flag(request, "recursive", default=False)
@@ -83,7 +85,7 @@ class ListView(FilesView):
 
     async def patch(self, request: Request, **where: Any) -> HttpResponse:
         """Give a file or directory another path."""
-        target = _new_path(json_object(request))
+        target = _new_path(json_fields(request, ["path"]))
         session = await self.session_with_files(request)
         info = await files.rename_file(session.id, _path(request), target)
         return json_response(file_on_the_wire(info))
@@ -99,6 +101,9 @@ class ListView(FilesView):
 
 class ContentView(FilesView):
     """``…/files/content``: the bytes of a file."""
+
+    # "at" means nothing here: it keeps a browser from showing what the file was before.
+    parameters = ("path", "inline", "overwrite", "at")
 
     async def get(self, request: Request, **where: Any) -> HttpResponseBase:
         """Send a file, to be saved; a picture also to be shown in a page, if it asks so."""
@@ -127,6 +132,8 @@ class ContentView(FilesView):
 class ArchiveView(FilesView):
     """``…/files/archive``: a directory, or a file, as a zip."""
 
+    parameters = ("path",)
+
     async def get(self, request: Request, **where: Any) -> HttpResponseBase:
         """Pack and send it; without a path, all files of the session."""
         session = await self.session_with_files(request)
@@ -138,6 +145,8 @@ class ArchiveView(FilesView):
 
 class PreviewView(FilesView):
     """``…/files/preview``: a first look at a file."""
+
+    parameters = ("path",)
 
     async def get(self, request: Request, **where: Any) -> HttpResponse:
         """Say what it looks like."""
@@ -151,7 +160,7 @@ class DirectoriesView(FilesView):
 
     async def post(self, request: Request, **where: Any) -> HttpResponse:
         """Make a directory, and those on the way; one that exists is fine."""
-        target = _new_path(json_body(request))
+        target = _new_path(json_body(request, ["path"]))
         session = await self.session_with_files(request)
         info = await files.make_directory(session.id, target)
         return json_response(file_on_the_wire(info), HTTPStatus.CREATED)

@@ -83,6 +83,8 @@ class HtmlView(ExportView):
 class NotebookView(ApiView):
     """``PUT …/notebook``."""
 
+    parameters = ("mode",)
+
     async def put(self, request: Request, **where: Any) -> HttpResponse:
         """Take the cells of an .ipynb file: behind those that are there, or instead of them."""
         session = await self.session_of(request)

@@ -7,12 +7,14 @@ import secrets
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpResponse
 from django.urls import URLPattern, path
 from rest_framework.request import Request
 
 from sessions import notebook, operations
 from sessions.exceptions import Conflict, InvalidValue, SessionNotFound
+from sessions.kernels.policy import policy_for
 from sessions.models import Session
 from sessions.notebook_files import cells_of, to_ipynb
 from sessions.operations import SessionRef
@@ -20,13 +22,16 @@ from workbench.access import owner_of
 from workbench.api.base import ApiView, json_body, origin_of
 from workbench.dialects.base import json_response
 
+FIELDS = ("identifier", "kernel", "notebook_of", "network", "limits")
+
 
 class SessionsView(ApiView):
     """``POST sessions``."""
 
     async def post(self, request: Request) -> HttpResponse:
         """Open a session, on request with the cells of another one; find it if it is open."""
-        body = json_body(request)
+        body = json_body(request, FIELDS)
+        policy = _policy(body)
         owner_id = await owner_of(request._request)
         identifier = _text(body, "identifier") or f"session-{secrets.token_hex(4)}"
         source = await _source(owner_id, _text(body, "notebook_of"))
@@ -35,7 +40,7 @@ class SessionsView(ApiView):
             SessionRef(owner_id=owner_id, identifier=identifier),
             origin=origin_of(request),
             kernel_name=kernel_name,
-            policy={name: body[name] for name in ("network", "limits") if name in body},
+            policy=policy,
         )
         if source and not info.created:
             raise Conflict(f"A session named {identifier!r} is open already. Choose another name.")
@@ -59,6 +64,15 @@ def _text(body: dict[str, Any], name: str) -> str:
     if value is not None and not isinstance(value, str):
         raise InvalidValue(f"“{name}” must be text.")
     return value or ""
+
+
+def _policy(body: dict[str, Any]) -> dict[str, Any]:
+    """What a session asks to be allowed. Raises InvalidValue, also if it is open already."""
+    asked = {name: body[name] for name in ("network", "limits") if body.get(name) is not None}
+    if not isinstance(asked.get("limits", {}), dict):
+        raise InvalidValue("“limits” must be an object of names and numbers.")
+    policy_for(asked, settings.WORKBENCH_SESSION_LIMITS, settings.WORKBENCH_SESSION_NETWORK)
+    return asked
 
 
 async def _source(owner_id: int | None, name: str) -> Session | None:
