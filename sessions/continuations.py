@@ -13,7 +13,7 @@ import uuid
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sessions.engines import engine
+from sessions.engines import ask, engine
 from sessions.models import Event
 from sessions.operations import SessionRef
 from sessions.states import EventType
@@ -83,7 +83,7 @@ async def start_run(
     QueueLimitReached; then nothing is queued.
     """
     run_id = run_id or uuid.uuid4().hex
-    await engine().call(
+    await ask(
         "start_run",
         **_named(ref),
         run_id=run_id,
@@ -114,7 +114,7 @@ async def follow_run(ref: SessionRef, run_id: str, *, wait_seconds: float) -> Pr
         call = {**_named(ref), "run_id": run_id}
         answer = await engine().call("follow_run", **call, wait_seconds=left)
         events = await _events(answer["executions"], answer["after"], answer["until"])
-        if await engine().call("told_run", **call, answer=answer):
+        if await ask("told_run", **call, answer=answer):
             return _progress(run_id, answer, events)
         # Somebody else who follows the same run had this; the next thing is ours.
 
@@ -125,7 +125,7 @@ async def answer_run(ref: SessionRef, run_id: str, text: str) -> None:
     Raises InputNotRequested unless this run waits for input, ExecutionNotFound for an unknown
     run.
     """
-    await engine().call("answer_run", **_named(ref), run_id=run_id, text=text)
+    await ask("answer_run", **_named(ref), run_id=run_id, text=text)
 
 
 def _progress(run_id: str, answer: dict[str, Any], events: list[dict[str, Any]]) -> Progress:

@@ -21,7 +21,7 @@ from django.db.models import Count, Q, Sum
 
 from sessions import positions
 from sessions.cell_outputs import SessionOutputs
-from sessions.engines import engine
+from sessions.engines import ask
 from sessions.exceptions import EditConflict, HostUnavailable, InvalidValue, NotebookFull
 from sessions.models import Cell, Event, Execution, Notebook, Session
 from sessions.notebook_edits import CellEdit, Edit, json_bytes
@@ -356,4 +356,4 @@ def _check_limits(session_id: UUID) -> None:
 async def _announce(session_id: UUID, version: int) -> None:
     """Tell whoever has the notebook open. Without a host they find out by themselves, later."""
     with suppress(HostUnavailable):
-        await engine().call("announce", topic=f"notebook:{session_id}", number=version)
+        await ask("announce", topic=f"notebook:{session_id}", number=version)

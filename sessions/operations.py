@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from sessions.engines import engine
+from sessions.engines import ask, engine
 from sessions.exceptions import ExecutionFinished, ExecutionNotFound, InvalidValue, NotFound
 from sessions.models import Execution, Session
 from sessions.states import ExecutionState
@@ -123,7 +123,7 @@ async def open_session(
     for a bad identifier, environment or policy, KernelspecNotFound, SessionLimitReached.
     """
     return _session(
-        await engine().call(
+        await ask(
             "open_session",
             owner_id=ref.owner_id,
             identifier=ref.identifier,
@@ -139,7 +139,7 @@ async def open_session(
 
 async def find_session(ref: SessionRef) -> SessionInfo:
     """The live session ``ref`` names. Raises SessionNotFound."""
-    return _session(await engine().call("find_session", **_named(ref)))
+    return _session(await ask("find_session", **_named(ref)))
 
 
 async def rename_session(ref: SessionRef, name: str) -> None:
@@ -147,12 +147,12 @@ async def rename_session(ref: SessionRef, name: str) -> None:
 
     Raises SessionNotFound, InvalidValue for a bad identifier, Conflict if it is taken.
     """
-    await engine().call("rename_session", **_named(ref), name=name)
+    await ask("rename_session", **_named(ref), name=name)
 
 
 async def list_sessions(owner_id: int | None) -> list[SessionInfo]:
     """The owner's live sessions, the oldest first."""
-    return [_session(wire) for wire in await engine().call("list_sessions", owner_id=owner_id)]
+    return [_session(wire) for wire in await ask("list_sessions", owner_id=owner_id)]
 
 
 async def submit(
@@ -335,7 +335,7 @@ async def interrupt(ref: SessionRef) -> None:
 
     Raises SessionNotFound.
     """
-    await engine().call("interrupt", **_named(ref))
+    await ask("interrupt", **_named(ref))
 
 
 async def cancel(ref: SessionRef, execution_id: str) -> None:
@@ -343,7 +343,7 @@ async def cancel(ref: SessionRef, execution_id: str) -> None:
 
     Raises ExecutionNotFound, ExecutionFinished.
     """
-    await engine().call("cancel", **_named(ref), execution_id=execution_id)
+    await ask("cancel", **_named(ref), execution_id=execution_id)
 
 
 async def restart(ref: SessionRef) -> None:
@@ -359,7 +359,7 @@ async def answer_input(ref: SessionRef, text: str) -> None:
 
     Raises InputNotRequested.
     """
-    await engine().call("answer_input", **_named(ref), text=text)
+    await ask("answer_input", **_named(ref), text=text)
 
 
 async def complete(ref: SessionRef, code: str, cursor: int) -> dict[str, Any]:
@@ -369,7 +369,7 @@ async def complete(ref: SessionRef, code: str, cursor: int) -> dict[str, Any]:
     Raises SessionNotFound, KernelBusy.
     """
     arguments = {"code": code, "cursor": cursor}
-    return dict(await engine().call("complete", **_named(ref), **arguments))
+    return dict(await ask("complete", **_named(ref), **arguments))
 
 
 async def inspect(ref: SessionRef, code: str, cursor: int, *, detail: int = 0) -> dict[str, Any]:
@@ -379,7 +379,7 @@ async def inspect(ref: SessionRef, code: str, cursor: int, *, detail: int = 0) -
     KernelBusy.
     """
     arguments = {"code": code, "cursor": cursor, "detail": detail}
-    return dict(await engine().call("inspect", **_named(ref), **arguments))
+    return dict(await ask("inspect", **_named(ref), **arguments))
 
 
 async def list_variables(ref: SessionRef) -> dict[str, Any]:
@@ -389,7 +389,7 @@ async def list_variables(ref: SessionRef) -> dict[str, Any]:
     empty if it has none), ``size_bytes`` (None if unknown), ``value`` (one short line) and
     ``is_table``. Raises SessionNotFound, NotSupported for other languages, KernelBusy.
     """
-    return dict(await engine().call("list_variables", **_named(ref)))
+    return dict(await ask("list_variables", **_named(ref)))
 
 
 async def read_table(
@@ -412,7 +412,7 @@ async def read_table(
     """
     asked = {"name": name, "offset": offset, "limit": limit}
     how = {"sort": sort, "descending": descending, "search": search}
-    return dict(await engine().call("read_table", **_named(ref), **asked, **how))
+    return dict(await ask("read_table", **_named(ref), **asked, **how))
 
 
 async def send_comm(
@@ -441,7 +441,7 @@ async def send_comm(
         "data": data or {},
         "metadata": metadata or {},
     }
-    await engine().call("send_comm", **_named(ref), message=message, buffers=buffers or [])
+    await ask("send_comm", **_named(ref), message=message, buffers=buffers or [])
 
 
 async def resources(ref: SessionRef) -> dict[str, Any]:
@@ -451,7 +451,7 @@ async def resources(ref: SessionRef) -> dict[str, Any]:
     are about 2 s apart and go back 5 minutes: ``at``, ``memory_bytes``, ``cpu_percent`` (of one
     core, so that it may exceed 100), ``processes``. Raises SessionNotFound.
     """
-    return dict(await engine().call("resources", **_named(ref)))
+    return dict(await ask("resources", **_named(ref)))
 
 
 async def list_resources(owner_id: int | None) -> dict[str, dict[str, Any]]:
@@ -460,7 +460,7 @@ async def list_resources(owner_id: int | None) -> dict[str, dict[str, Any]]:
     Each is ``{"memory_bytes": int or None, "memory_spark": [int]}``, rounded: the last value and
     its course over 5 minutes, at most 30 points, oldest first.
     """
-    return dict(await engine().call("list_resources", owner_id=owner_id))
+    return dict(await ask("list_resources", owner_id=owner_id))
 
 
 async def close_session(ref: SessionRef) -> None:
@@ -476,7 +476,7 @@ async def kernelspecs() -> list[dict[str, Any]]:
 
     ``version`` is the kernel program's own and empty where unknown. The default comes first.
     """
-    return list(await engine().call("kernelspecs"))
+    return list(await ask("kernelspecs"))
 
 
 def _named(ref: SessionRef) -> dict[str, Any]:
@@ -484,7 +484,8 @@ def _named(ref: SessionRef) -> dict[str, Any]:
 
 
 async def _execute(verb: str, ref: SessionRef, **arguments: Any) -> ExecutionInfo:
-    wire = await engine().call(verb, **_named(ref), **arguments)
+    call = engine().call if verb == "run" else ask
+    wire = await call(verb, **_named(ref), **arguments)
     if wire.keys() == {"id"}:
         # The client's own id led to an execution of before, which the rows know whole.
         return await get_execution(ref, wire["id"])

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
 
 from sessions.engines.base import Engine
+from sessions.exceptions import HostUnavailable
 
+# For the host to answer what it need not wait for; it may be busy, but not for so long.
+PATIENCE_SECONDS = 30.0
 _ENGINES = {
     "inline": "sessions.engines.inline:InlineEngine",
     "local": "sessions.engines.local:LocalEngine",
@@ -29,6 +33,15 @@ def engine() -> Engine:
         module, _, name = _ENGINES[settings.WORKBENCH_ENGINE].partition(":")
         found = _by_loop[loop] = getattr(importlib.import_module(module), name)()
     return found
+
+
+async def ask(verb: str, **arguments: Any) -> Any:
+    """Call a verb that has nothing to wait for. Raises HostUnavailable if no answer comes."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await engine().call(verb, **arguments)
+    except TimeoutError:
+        raise HostUnavailable("The kernel host does not answer. Try again in a moment.") from None
 
 
 async def close_engine() -> None:
