@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -60,6 +61,15 @@ READ = {
     "native, files": "/api/v1/sessions/s/files",
     "root": "/",
 }
+# Where each contract has its sentence.
+SENTENCES = {
+    "azure": lambda body: body["error"]["message"],
+    "sandbox": lambda body: body["error"],
+    "rce": lambda body: body["detail"],
+    "backendai": lambda body: body["msg"],
+    "native": lambda body: body["detail"],
+    "root": lambda body: body["error"],
+}
 # Where a link may lead.
 LINKED = {"native", "native, files", "root"}
 PICTURE = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "image"}
@@ -78,8 +88,7 @@ async def test_pages_of_other_sites_read_nothing_at_any_door(api, door):
         answer = await api.get(READ[door], headers=headers)
 
         assert answer.status_code == 403, headers
-        assert answer.headers["Content-Type"].split(";")[0].endswith("json")
-        assert "another site" in answer.content.decode()
+        assert "another site" in SENTENCES[re.split(r"[ ,]", door)[0]](answer.json())
     assert (await api.head(READ[door], headers=PICTURE)).status_code == 403
     assert not await Session.objects.aexists()
 
