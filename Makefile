@@ -20,7 +20,7 @@ lint: ## Style, types, settings, missing migrations
 	.venv/bin/mypy
 	WORKBENCH_DATA_DIR=$$(mktemp -d) .venv/bin/python manage.py makemigrations --check --dry-run
 
-bench: ## Measure, as ratios against raw kernels
+bench: ## Measure, as ratios against raw kernels, beside Jupyter Server
 	@.setup/setup.sh bench
 	@.venv/bin/python -m tests.bench
 

@@ -17,6 +17,7 @@ lock() { # group [constraints...]
 lock server
 lock kernels
 lock dev --constraint .setup/server.txt
+lock bench
 lock client-langchain
 lock client-autogen
 lock client-backendai

@@ -4,7 +4,7 @@
 #   .setup/setup.sh run     bubblewrap, the server's and the kernels' environments, the database
 #   .setup/setup.sh test    the same, development tools, a browser, and the clients to test with
 #   .setup/setup.sh lint    the server's environment and the development tools
-#   .setup/setup.sh bench   what run needs, a browser, and the development tools
+#   .setup/setup.sh bench   what run needs, a browser, the development tools, and Jupyter Server to compare with
 #
 # Every step is skipped when its result is there already, so a second call takes no time.
 set -euo pipefail
@@ -104,6 +104,7 @@ bench)
     debian_packages bwrap:bubblewrap chromium:chromium
     environment .venv server dev
     kernels
+    environment .venv-bench bench
     ;;
 *)
     fail "usage: .setup/setup.sh run|test|lint|bench"

@@ -1,6 +1,6 @@
-"""``make bench``: the server against raw kernels, interleaved, as ratios of medians.
+"""``make bench``: the server against raw kernels and Jupyter Server, in turn, as ratios of medians.
 
-Absolute times say more about the machine than about us; a ratio taken in one run, with the two
+Absolute times say more about the machine than about us; a ratio taken in one run, with the
 sides in turn, says something.
 """
 
@@ -12,15 +12,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import httpx
 
 from tests.bench import browser, kernels
-from tests.bench.raw import RawKernel
+from tests.bench.jupyter import JupyterServer, running_server
+from tests.bench.raw import Kernel, RawKernel
 from tests.running import RunningServer
 
 ROUNDS = 150
+# What is also measured with Jupyter Server.
+COMPARED = {"round_trip", "kernels"}
 SLEEPERS = 100
 SLEEP_SECONDS = 3
 EXECUTIONS = "/executions?api-version=2025-10-02-preview&identifier="
@@ -32,8 +37,12 @@ async def timed(work: Callable[[], Awaitable[object]]) -> float:
     return time.perf_counter() - began
 
 
-def report(name: str, value: float, unit: str, goal: str = "") -> None:
-    print(f"{name:<62}{value:>9.2f} {unit:<4}{goal}", flush=True)
+def report(
+    name: str, value: float, unit: str, goal: str = "", *, jupyter: float | None = None
+) -> None:
+    """A line of the table; ``jupyter`` is the same of Jupyter Server, None if it has no such thing."""
+    theirs = "-" if jupyter is None else f"{jupyter:.2f}"
+    print(f"{name:<68}{value:>9.2f} {unit:<4}{theirs:>9}   {goal}", flush=True)
 
 
 async def execute(client: httpx.AsyncClient, identifier: str, code: str) -> dict:
@@ -44,24 +53,38 @@ async def execute(client: httpx.AsyncClient, identifier: str, code: str) -> dict
     return answer
 
 
-async def round_trip(server: RunningServer, client: httpx.AsyncClient) -> None:
+async def round_trip(
+    server: RunningServer, client: httpx.AsyncClient, jupyter: JupyterServer | None
+) -> None:
     """A synchronous execution over HTTP against the raw jupyter_client round trip."""
-    raw = await RawKernel.start()
+    others: dict[str, Kernel] = {"raw": await RawKernel.start()}
+    if jupyter:
+        others["jupyter"] = await jupyter.start()
     code = "print('hi')"
     ours: list[float] = []
-    theirs: list[float] = []
+    theirs: dict[str, list[float]] = {name: [] for name in others}
     await execute(client, "bench", code)
-    await raw.run(code)
+    for kernel in others.values():
+        await kernel.run(code)
     cpu_before = server.cpu_seconds()
     for _ in range(ROUNDS):
         ours.append(await timed(lambda: execute(client, "bench", code)))
-        theirs.append(await timed(lambda: raw.run(code)))
+        for name, kernel in others.items():
+            theirs[name].append(await timed(partial(kernel.run, code)))
     cpu = {name: used - cpu_before[name] for name, used in server.cpu_seconds().items()}
-    await raw.stop()
-    ratio = statistics.median(ours) / statistics.median(theirs)
-    report("raw kernel round trip, median", statistics.median(theirs) * 1e3, "ms")
-    report("synchronous execution over HTTP, median", statistics.median(ours) * 1e3, "ms")
-    report("synchronous execution / raw round trip", ratio, "x", "goal: at most 2.0")
+    for kernel in others.values():
+        await kernel.stop()
+    median = {name: statistics.median(times) for name, times in theirs.items()}
+    raw, peer = median["raw"], median.get("jupyter")
+    report("raw kernel round trip, median", raw * 1e3, "ms")
+    report(
+        "synchronous execution, median (HTTP; Jupyter's over its socket)",
+        statistics.median(ours) * 1e3, "ms", jupyter=peer and peer * 1e3,
+    )  # fmt: skip
+    report(
+        "synchronous execution / raw round trip",
+        statistics.median(ours) / raw, "x", "goal: at most 2.0", jupyter=peer and peer / raw,
+    )  # fmt: skip
     for name, used in cpu.items():
         report(f"CPU of the {name} process per request", used / ROUNDS * 1e3, "ms")
 
@@ -94,16 +117,21 @@ async def sleepers(server: RunningServer, client: httpx.AsyncClient) -> None:
 
 
 async def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, RunningServer(Path(folder)) as server:
+    wanted = sys.argv[1:] or ["round_trip", "kernels", "sleepers", "browser"]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RunningServer(Path(folder)) as server,
+        running_server() if COMPARED.intersection(wanted) else nullcontext() as jupyter,
+    ):
         limits = httpx.Limits(max_connections=SLEEPERS + 10)
         async with httpx.AsyncClient(
             base_url=server.url, timeout=120, limits=limits, trust_env=False
         ) as client:
-            wanted = sys.argv[1:] or ["round_trip", "kernels", "sleepers", "browser"]
+            print(f"{'Jupyter Server':>91}")
             if "round_trip" in wanted:
-                await round_trip(server, client)
+                await round_trip(server, client, jupyter)
             if "kernels" in wanted:
-                await kernels.measure(server, client, report)
+                await kernels.measure(server, client, jupyter, report)
             if "sleepers" in wanted:
                 await sleepers(server, client)
             if "browser" in wanted:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
 ROOT = Path(__file__).parents[2]
+
+
+class Kernel(Protocol):
+    """A kernel that we are compared with, however it is reached."""
+
+    async def run(self, code: str) -> list[dict]:
+        """Run code; its output messages, when both its reply and its idle have arrived."""
+
+    async def stop(self) -> None:
+        """End it."""
+
+
+Start = Callable[[], Awaitable[Kernel]]
 
 
 class RawKernel:
