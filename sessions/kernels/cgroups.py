@@ -68,6 +68,8 @@ class ControlGroup:
 
     def add(self, pid: int) -> None:
         """Move a process into the group. Raises OSError if it or the group is gone."""
+        if pid <= 0:  # to these files 0 is the process that writes
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         for file in self.procs_files:
             file.write_text(str(pid))
 

@@ -19,9 +19,10 @@ from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from sessions.exceptions import KernelStartFailed
+from sessions.kernels.forked import ForkedProcess
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.specs import LAUNCHER
-from sessions.kernels.zygotes import ForkedProcess, Zygote
+from sessions.kernels.zygotes import Zygote
 
 logger = logging.getLogger(__name__)
 

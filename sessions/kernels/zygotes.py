@@ -7,10 +7,14 @@ with nothing but its session's files (the inner wall). Its side is workbench_zyg
 What the two say, over a socket that keeps messages apart, JSON and descriptors:
 
     host → zygote   {"modules": […]}                what to import before anything else
-    zygote → host   {"missing": […]}                done; these could not be imported
-    host → zygote   (request, lifeline, status, complaints): files, for a kernel each
-    zygote → host   {"born": true} (pidfd)          the first process inside, which waits
-                    {"failed": "…"}
+    zygote → host   {"importing": "…"}              before each of them; empty: after the last
+                    {"missing": […]}                done; these could not be imported
+    host → zygote   7 (request, lifeline, status, complaints): files, for a kernel each
+    zygote → host   {"birth": 7} (pidfd)            the first process inside, which waits
+                    {"birth": 7, "failed": "…"}
+
+Births have numbers, as who asked may have gone before the answer comes: it must not be taken for
+the answer to the next.
 
 A byte through the lifeline lets it go on; its end ends all that is inside. The kernel's wait
 status comes through ``status``, if it ended by itself.
@@ -19,10 +23,10 @@ status comes through ``status``, if it ended by itself.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import os
-import signal
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -33,6 +37,7 @@ from typing import Any
 from sessions.exceptions import KernelStartFailed
 from sessions.kernels import workbench_zygote
 from sessions.kernels.descriptors import usual_limit
+from sessions.kernels.forked import ForkedProcess, put_down
 from sessions.kernels.sandbox import Sandbox, root_links, system_mounts
 from sessions.kernels.syscalls import filter_program, why_not_filtered
 
@@ -41,7 +46,7 @@ logger = logging.getLogger(__name__)
 PACKAGE = Path(workbench_zygote.__file__).parent
 INSIDE = "/opt/workbench"  # where the package is, for the zygote only
 BIRTH_SECONDS = 10.0
-IMPORT_SECONDS = 120.0  # a cold disk, a slow machine
+IMPORT_SECONDS = 120.0  # of one module: a cold disk, a slow machine
 MAX_MESSAGE_BYTES = 65_536
 # A zygote that has died is replaced; one that dies again and again is given up for a while.
 RETRY_SECONDS = (0.5, 5.0, 60.0)
@@ -75,83 +80,24 @@ class ZygoteConfig:
     watched: tuple[Path, ...] = ()
 
 
-class ForkedProcess:
-    """A kernel's process tree, held by the first process inside its walls.
-
-    Has what jupyter_client's provisioner asks of a process.
-    """
-
-    def __init__(self, descriptor: int, lifeline: int, status: int) -> None:
-        self._descriptor = descriptor
-        self._lifeline = lifeline
-        self._status = status
-        self.pid = _pid_of(descriptor)
-        self.returncode: int | None = None
-        self._ended: asyncio.Task[int] | None = None
-
-    def go(self) -> None:
-        """Let it build its walls and start the kernel."""
-        os.write(self._lifeline, b"!")
-
-    async def ended(self) -> int:
-        """Its exit code, negative for a signal, once nothing of it is left."""
-        self._ended = self._ended or asyncio.create_task(self._wait(), name=f"wait {self.pid}")
-        return await asyncio.shield(self._ended)
-
-    def poll(self) -> int | None:
-        """Its exit code; None while it lives."""
-        return self.returncode
-
-    def wait(self) -> int:
-        """Its exit code. For when it is known to have ended."""
-        return -signal.SIGKILL if self.returncode is None else self.returncode
-
-    def send_signal(self, signum: int) -> None:
-        """Signal the kernel's process group. SIGKILL ends all that is inside."""
-        if self.returncode is not None:
-            return
-        try:
-            if signum == signal.SIGKILL:
-                signal.pidfd_send_signal(self._descriptor, signum)
-            elif kernel := self._kernel():
-                os.killpg(kernel, signum)
-        except ProcessLookupError:
-            pass  # it has just ended
-
-    def kill(self) -> None:
-        """End it at once, and all inside."""
-        self.send_signal(signal.SIGKILL)
-
-    terminate = kill
-
-    def _kernel(self) -> int | None:
-        """The kernel's process: inside, it is the second. None until it is forked."""
-        return next((child for child in _children(self.pid) if _innermost(child) == 2), None)
-
-    async def _wait(self) -> int:
-        await _readable(self._descriptor)
-        status = os.read(self._status, 4)
-        for descriptor in (self._descriptor, self._lifeline, self._status):
-            os.close(descriptor)
-        code = os.waitstatus_to_exitcode(int.from_bytes(status, "little")) if status else -9
-        self.returncode = code
-        return code
-
-
 class Zygote:
     """One zygote and its successors, from ``start`` to ``stop``."""
 
     def __init__(self, config: ZygoteConfig, *, name: str) -> None:
         self.config = config
         self.name = name
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: socket.socket | None = None
-        self._birth = asyncio.Lock()  # one at a time: answers have no name
+        # The one that lives. None while there is none.
+        self._life: _Life | None = None
+        # One after the other: those behind would only wait in the zygote, where it is not seen
+        # how long.
+        self._birth = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         # Grows when what was forked before is not like what is forked from now on.
         self.generation = 0
         self._imported: list[int] = []
+        # Modules whose import ended a zygote, or took too long.
+        self._without: set[str] = set()
 
     def start(self) -> None:
         """Begin to import; ``is_ready`` says when that is done."""
@@ -184,18 +130,18 @@ class Zygote:
     ) -> ForkedProcess:
         """A kernel with ``argv`` in its session's walls. Raises KernelStartFailed.
 
-        ``complaints`` is a descriptor for what it says on stderr; it stays the caller's.
+        ``complaints`` is a descriptor for what it says on stderr; it stays the caller's. If it is
+        cancelled, what is forked all the same is ended.
         """
         lifeline_end, lifeline = os.pipe2(os.O_CLOEXEC)
         status, status_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         about = _file_with(_request(sandbox, argv, environment))
         try:
-            async with self._birth, asyncio.timeout(BIRTH_SECONDS):
-                descriptor = await self._ask([about, lifeline_end, status_end, complaints])
+            descriptor = await self._ask([about, lifeline_end, status_end, complaints])
         except BaseException as error:
             os.close(lifeline)
             os.close(status)
-            if isinstance(error, OSError | TimeoutError):
+            if isinstance(error, OSError):
                 raise KernelStartFailed(f"The kernel could not be forked: {error}.") from error
             raise
         finally:
@@ -205,6 +151,8 @@ class Zygote:
         try:
             if sandbox.group is not None:
                 sandbox.group.add(process.pid)
+            if process.has_ended:
+                raise ProcessLookupError("it ended at once")
             process.go()
         except OSError as error:
             process.kill()
@@ -215,84 +163,194 @@ class Zygote:
     # --- Internal -----------------------------------------------------------------------
 
     async def _ask(self, descriptors: list[int]) -> int:
-        channel = self._channel
-        if channel is None or not self.is_ready:
-            raise KernelStartFailed("No kernel can be forked now.")
-        socket.send_fds(channel, [b"fork"], descriptors)
-        await _readable(channel.fileno())
-        message, received, _, _ = socket.recv_fds(channel, MAX_MESSAGE_BYTES, 1)
-        answer = json.loads(message or b"{}")
-        if not received:
-            raise KernelStartFailed(
-                f"The kernel was not forked: {answer.get('failed', 'it died')}."
-            )
-        os.set_inheritable(received[0], False)  # noqa: FBT003 - takes no name
-        return received[0]
+        """The pidfd of a newborn. A zygote that does not answer in time is replaced."""
+        async with self._birth:
+            life = self._life
+            if life is None or not self.is_ready:
+                raise KernelStartFailed("No kernel can be forked now.")
+            try:
+                async with asyncio.timeout(BIRTH_SECONDS):
+                    return await life.ask(descriptors)
+            except TimeoutError:
+                logger.warning("the zygote %s did not answer, so it is replaced", self.name)
+                if life is self._life:
+                    self._end()
+                sentence = f"The kernel was not forked within {BIRTH_SECONDS:g} seconds."
+                raise KernelStartFailed(sentence) from None
 
     async def _run(self) -> None:
         """Keep one alive. Cancelled by ``stop``."""
         failures = 0
         while True:
             began = asyncio.get_running_loop().time()
-            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            is_known = False
             try:
-                await self._live(ours, theirs)
+                is_known = await self._live()
             except Exception:
                 logger.exception("the zygote %s failed", self.name)
             finally:
                 self._end()
-                async with self._birth:  # whoever waits for an answer knows by now
-                    ours.close()
-            if asyncio.get_running_loop().time() - began > RETRY_SECONDS[-1]:
+            if is_known or asyncio.get_running_loop().time() - began > RETRY_SECONDS[-1]:
                 failures = 0
             pause = RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)]
             failures += 1
-            logger.warning("the zygote %s ended; the next starts in %g s", self.name, pause)
+            if not is_known:
+                logger.warning("the zygote %s ended; the next starts in %g s", self.name, pause)
             await asyncio.sleep(pause)
 
-    async def _live(self, ours: socket.socket, theirs: socket.socket) -> None:
-        """From its start to its end, whichever way."""
-        ours.setblocking(False)  # noqa: FBT003 - takes no name
-        self._channel = ours
-        self._imported = _changed(self.config.watched)
-        with theirs:
-            self._process = self._launch(theirs)
-        ours.send(json.dumps({"modules": self.config.modules}).encode())
-        async with asyncio.timeout(IMPORT_SECONDS):
-            await _readable(ours.fileno())
-        answer = json.loads(ours.recv(MAX_MESSAGE_BYTES) or b"{}")
-        if "missing" in answer:
-            for name in answer["missing"]:
-                logger.warning("kernels of %s start without %s: it is not there", self.name, name)
-            self._ready.set()
-            await _ended(self._process.pid)
+    async def _live(self) -> bool:
+        """From its start to its end, whichever way.
 
-    def _launch(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
-        descriptor = theirs.fileno()
-        code = (
-            f"import sys; sys.path[0] = {INSIDE!r}; "
-            f"from workbench_zygote import main; main.serve({descriptor})"
-        )
-        argv = [*_outer_wall(self.config), *self.config.command, "-c", code]
-        return subprocess.Popen(
-            argv,
-            env=dict(self.config.environment),
-            pass_fds=(descriptor,),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+        True if it ended for a reason that the next one will not meet.
+        """
+        changed = _changed(self.config.watched)
+        if changed != self._imported:
+            self._without.clear()  # what was installed may have mended them
+        self._imported = changed
+        modules = [name for name in self.config.modules if name not in self._without]
+        life = self._life = _Life(self.config, modules)
+        why = "the import of it ended the process that was to fork them"
+        try:
+            await life.imported()
+        except TimeoutError:
+            why = f"its import took longer than {IMPORT_SECONDS:g} seconds"
+        if life.missing is None:
+            if life.importing:
+                logger.warning("kernels of %s start without %s: %s", self.name, life.importing, why)
+                self._without.add(life.importing)
+            return bool(life.importing)
+        for name in life.missing:
+            logger.warning("kernels of %s start without %s: it cannot be imported", self.name, name)
+        self._ready.set()
+        await life.over.wait()
+        return False
 
     def _end(self) -> None:
         if self.is_ready:
             self.generation += 1
         self._ready.clear()
-        if self._channel:
-            self._channel.shutdown(socket.SHUT_RDWR)
-            self._channel = None
-        if self._process:
-            self._process.kill()  # bubblewrap; the zygote below it ends with it
-            self._process.wait()
-            self._process = None
+        if self._life:
+            self._life.end()
+            self._life = None
+
+
+class _Life:
+    """One process that forks, from its start to ``end``, and what is said to it."""
+
+    def __init__(self, config: ZygoteConfig, modules: list[str]) -> None:
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel.setblocking(False)  # noqa: FBT003 - takes no name
+        # Whoever waits for an answer, by its number.
+        self._births: dict[int, asyncio.Future[int]] = {}
+        self._numbers = itertools.count(1)
+        # What it is importing now; empty: nothing that it could do without.
+        self.importing = ""
+        # What could not be imported. None until all the rest is.
+        self.missing: list[str] | None = None
+        self._heard = asyncio.Event()
+        # Set when the process has ended, by itself or not.
+        self.over = asyncio.Event()
+        try:
+            self._process = _launch(config, theirs)
+        except BaseException:
+            self._channel.close()
+            raise
+        finally:
+            theirs.close()
+        self._pidfd = os.pidfd_open(self._process.pid)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._pidfd, self.end)
+        self._loop.add_reader(self._channel, self._hear)
+        self._channel.send(json.dumps({"modules": modules}).encode())
+
+    async def imported(self) -> None:
+        """Return when it can fork, or has ended. Raises TimeoutError if one import takes too long."""
+        while self.missing is None and not self.over.is_set():
+            self._heard.clear()
+            async with asyncio.timeout(IMPORT_SECONDS):
+                await self._heard.wait()
+
+    async def ask(self, descriptors: list[int]) -> int:
+        """The pidfd of a newborn. Raises KernelStartFailed, OSError.
+
+        Cancelled, it ends the newborn, now or when it is heard of.
+        """
+        number = next(self._numbers)
+        birth: asyncio.Future[int] = self._loop.create_future()
+        self._births[number] = birth
+        try:
+            socket.send_fds(self._channel, [str(number).encode()], descriptors)
+            return await birth
+        except asyncio.CancelledError:
+            if birth.done() and not birth.cancelled() and not birth.exception():
+                put_down(birth.result())
+            raise
+        finally:
+            del self._births[number]
+
+    def end(self) -> None:
+        """End the process; who waits for an answer hears that there is none. Idempotent."""
+        if self.over.is_set():
+            return
+        self.over.set()
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        while self._hear():
+            pass  # its last words: what it was importing
+        self._loop.remove_reader(self._channel)
+        self._channel.close()
+        self._process.kill()  # bubblewrap; the zygote below it ends with it
+        self._process.wait()
+        for birth in self._births.values():
+            if not birth.done():
+                birth.set_exception(KernelStartFailed("The kernel was not forked: no answer."))
+        self._heard.set()
+
+    def _hear(self) -> bool:
+        """Take one message; False if there is none."""
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self._channel, MAX_MESSAGE_BYTES, 1)
+        except OSError:
+            return False
+        if not message:
+            self._loop.remove_reader(self._channel)  # the process is about to end
+            return False
+        answer = json.loads(message)
+        if "birth" in answer:
+            self._came(answer, descriptors)
+        else:
+            self.importing = answer.get("importing", "")
+            self.missing = answer.get("missing")
+        self._heard.set()
+        return True
+
+    def _came(self, answer: dict[str, Any], descriptors: list[int]) -> None:
+        """A newborn, or why there is none. One that nobody waits for is ended."""
+        birth = self._births.get(answer["birth"])
+        if birth is None or birth.done():
+            for descriptor in descriptors:
+                put_down(descriptor)
+        elif descriptors:
+            os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - takes no name
+            birth.set_result(descriptors[0])
+        else:
+            why = answer.get("failed", "it died")
+            birth.set_exception(KernelStartFailed(f"The kernel was not forked: {why}."))
+
+
+def _launch(config: ZygoteConfig, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    descriptor = theirs.fileno()
+    code = (
+        f"import sys; sys.path[0] = {INSIDE!r}; "
+        f"from workbench_zygote import main; main.serve({descriptor})"
+    )
+    return subprocess.Popen(
+        [*_outer_wall(config), *config.command, "-c", code],
+        env=dict(config.environment),
+        pass_fds=(descriptor,),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 def _outer_wall(config: ZygoteConfig) -> list[str]:
@@ -347,49 +405,6 @@ def _file_with(request: dict[str, Any]) -> int:
         json.dump(request, file)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-def _pid_of(descriptor: int) -> int:
-    """The process of a pidfd, as this process knows it; 0 if it has ended."""
-    for line in Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines():
-        if line.startswith("Pid:"):
-            return max(0, int(line.split()[1]))
-    return 0
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-    except FileNotFoundError:
-        return []
-
-
-def _innermost(pid: int) -> int:
-    """A process's number in the innermost namespace it is in; 0 if it is gone."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except FileNotFoundError:
-        return 0
-    return next((int(line.split()[-1]) for line in lines if line.startswith("NSpid:")), 0)
-
-
-async def _readable(descriptor: int) -> None:
-    """Return when there is something to read; of a pidfd, when its process has ended."""
-    readable = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(descriptor, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(descriptor)
-
-
-async def _ended(pid: int) -> None:
-    descriptor = os.pidfd_open(pid)
-    try:
-        await _readable(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _changed(paths: tuple[Path, ...]) -> list[int]:

@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 # What a kernel imports until it has run its first cell and completed a name. Not here:
@@ -35,8 +36,10 @@ _imported_with: dict[str, str] = {}
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-def preimport(modules: list[str]) -> list[str]:
-    """Import these, and what kernels need; returns those of ``modules`` that are not there.
+def preimport(modules: list[str], tell: Callable[[str], None]) -> list[str]:
+    """Import these, and what kernels need; returns those of ``modules`` that cannot be imported.
+
+    ``tell`` is told of each of them before it is imported, and, with nothing, after the last.
 
     Forks share memory until they write to it, and to count references is to write. So nothing is
     collected: forks would fill the holes; and what there is now is never looked through again.
@@ -48,10 +51,12 @@ def preimport(modules: list[str]) -> list[str]:
             importlib.import_module(name)
     missing = []
     for name in modules:
+        tell(name)
         try:
             importlib.import_module(name)
-        except Exception:  # a library may fail in any way; kernels do without
+        except (Exception, SystemExit):  # a library may fail in any way; kernels do without
             missing.append(name)
+    tell("")
     with contextlib.suppress(Exception):
         _warm_completion()
     _imported_with.update({name: os.environ[name] for name in os.environ.keys() - before.keys()})

@@ -23,24 +23,33 @@ _OOM_SCORE = "500"
 def serve(descriptor: int) -> None:
     """Answer requests until the host closes the other end.
 
-    The first message tells what to import; the answer, when that is done.
+    The first message tells what to import; the answers, what is being imported, and when that is
+    done.
     """
     channel = socket.socket(fileno=descriptor)
+    channel.set_inheritable(False)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who is forked here is reaped by the system
     asked = json.loads(channel.recv(65_536))
-    missing = kernel.preimport(asked["modules"])
-    channel.send(json.dumps({"missing": missing}).encode())
+    missing = kernel.preimport(asked["modules"], lambda name: _tell(channel, importing=name))
+    _tell(channel, missing=missing)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, 16, _MAX_DESCRIPTORS)
+        message, descriptors, _, _ = socket.recv_fds(channel, 32, _MAX_DESCRIPTORS)
         if not message:
             return
-        if os.fork() == 0:
-            _give_birth(channel, descriptors)
+        try:
+            if os.fork() == 0:
+                _give_birth(channel, int(message), descriptors)
+        except OSError as error:
+            _tell(channel, birth=int(message), failed=str(error))
         for each in descriptors:
             os.close(each)
 
 
-def _give_birth(channel: socket.socket, descriptors: list[int]) -> NoReturn:
+def _tell(channel: socket.socket, **what: Any) -> None:
+    channel.send(json.dumps(what).encode())
+
+
+def _give_birth(channel: socket.socket, number: int, descriptors: list[int]) -> NoReturn:
     """In the first fork: leave, fork once more, and tell the host of that one."""
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -53,10 +62,10 @@ def _give_birth(channel: socket.socket, descriptors: list[int]) -> NoReturn:
             channel.close()
             _be_first(request, lifeline, status, complaints)
         process = os.pidfd_open(first)
-        socket.send_fds(channel, [b'{"born": true}'], [process])
+        socket.send_fds(channel, [json.dumps({"birth": number}).encode()], [process])
     except BaseException as error:
         with_type = f"{type(error).__name__}: {error}"
-        channel.send(json.dumps({"failed": with_type[:1000]}).encode())
+        _tell(channel, birth=number, failed=with_type[:1000])
     os._exit(0)
 
 
