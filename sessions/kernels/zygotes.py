@@ -6,9 +6,11 @@ with nothing but its session's files (the inner wall). Its side is workbench_zyg
 
 What the two say, over a socket that keeps messages apart, JSON and descriptors:
 
-    host → zygote   {"modules": […]}                what to import before anything else
+    host → zygote   {"modules": […], "prepare": "…"}  what to import before anything else, and
+                                                    what to call a prepared kernel; empty: none
     zygote → host   {"importing": "…"}              before each of them; empty: after the last
-                    {"missing": […]}                done; these could not be imported
+                    {"missing": […], "unprepared": "…"}  done; these could not be imported, and
+                                                    why no kernel is prepared
     host → zygote   7 (request, lifeline, status, complaints): files, for a kernel each
     zygote → host   {"birth": 7} (pidfd)            the first process inside, which waits
                     {"birth": 7, "failed": "…"}
@@ -50,6 +52,7 @@ IMPORT_SECONDS = 120.0  # of one module: a cold disk, a slow machine
 MAX_MESSAGE_BYTES = 65_536
 # A zygote that has died is replaced; one that dies again and again is given up for a while.
 RETRY_SECONDS = (0.5, 5.0, 60.0)
+PREPARED = "a prepared kernel"  # as it is called where it cannot be had
 # Of root's, what it takes to make the walls of others, and to become them.
 _CAPABILITIES = (
     "CAP_SYS_ADMIN",
@@ -96,7 +99,7 @@ class Zygote:
         # Grows when what was forked before is not like what is forked from now on.
         self.generation = 0
         self._imported: list[int] = []
-        # Modules whose import ended a zygote, or took too long.
+        # Modules whose import ended a zygote, or took too long; or PREPARED, if that did.
         self._without: set[str] = set()
 
     def start(self) -> None:
@@ -208,12 +211,13 @@ class Zygote:
             self._without.clear()  # what was installed may have mended them
         self._imported = changed
         modules = [name for name in self.config.modules if name not in self._without]
-        life = self._life = _Life(self.config, modules)
-        why = "the import of it ended the process that was to fork them"
+        prepare = "" if PREPARED in self._without else PREPARED
+        life = self._life = _Life(self.config, modules, prepare)
+        why = "it ended the process that was to fork them"
         try:
             await life.imported()
         except TimeoutError:
-            why = f"its import took longer than {IMPORT_SECONDS:g} seconds"
+            why = f"it was not there after {IMPORT_SECONDS:g} seconds"
         if life.missing is None:
             if life.importing:
                 logger.warning("kernels of %s start without %s: %s", self.name, life.importing, why)
@@ -221,6 +225,8 @@ class Zygote:
             return bool(life.importing)
         for name in life.missing:
             logger.warning("kernels of %s start without %s: it cannot be imported", self.name, name)
+        if life.unprepared:
+            logger.warning("kernels of %s are not prepared: %s", self.name, life.unprepared)
         self._ready.set()
         await life.over.wait()
         return False
@@ -237,7 +243,7 @@ class Zygote:
 class _Life:
     """One process that forks, from its start to ``end``, and what is said to it."""
 
-    def __init__(self, config: ZygoteConfig, modules: list[str]) -> None:
+    def __init__(self, config: ZygoteConfig, modules: list[str], prepare: str) -> None:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)  # noqa: FBT003 - takes no name
         # Whoever waits for an answer, by its number.
@@ -247,6 +253,8 @@ class _Life:
         self.importing = ""
         # What could not be imported. None until all the rest is.
         self.missing: list[str] | None = None
+        # Why its kernels are not prepared; empty if they are, or shall not be.
+        self.unprepared = ""
         self._heard = asyncio.Event()
         # Set when the process has ended, by itself or not.
         self.over = asyncio.Event()
@@ -261,7 +269,8 @@ class _Life:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._pidfd, self.end)
         self._loop.add_reader(self._channel, self._hear)
-        self._channel.send(json.dumps({"modules": modules}).encode())
+        asked = {"modules": modules, "prepare": prepare}
+        self._channel.send(json.dumps(asked).encode())
 
     async def imported(self) -> None:
         """Return when it can fork, or has ended. Raises TimeoutError if one import takes too long."""
@@ -321,6 +330,7 @@ class _Life:
         else:
             self.importing = answer.get("importing", "")
             self.missing = answer.get("missing")
+            self.unprepared = answer.get("unprepared", "")
         self._heard.set()
         return True
 

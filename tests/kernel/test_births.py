@@ -21,9 +21,9 @@ from sessions.kernels.zygotes import Zygote
 from sessions.outcomes import fold
 from tests.hosts import descendants, forked_kernels, needs_walls, run, started_host
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(240), needs_walls]
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(400), needs_walls]
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 150
 
 Starter = Callable[..., Awaitable[Host]]
 
@@ -46,10 +46,10 @@ async def host_with_zygote(tmp_path: Path) -> AsyncIterator[Starter]:
     before = descendants(os.getpid())
     hosts: list[Host] = []
 
-    async def start(**config: Any) -> Host:
+    async def start(*, is_ready: bool = True, **config: Any) -> Host:
         hosts.append(await started_host(tmp_path, forks=True, warm_kernels=0, **config))
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await zygote_of(hosts[0]).ready()
+        if is_ready:
+            await until(lambda: zygote_of(hosts[0]).is_ready)
         return hosts[0]
 
     yield start
@@ -129,8 +129,7 @@ async def test_a_zygote_that_does_not_answer_is_replaced(
     with monkeypatch.context() as patch:
         patch.setattr(zygotes, "BIRTH_SECONDS", 0.5)
         assert await printed(host, "print(1)") == "1"  # it was started by itself
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        await zygote.ready()
+    await until(lambda: zygote.is_ready)
 
     assert zygote_process(host) != stopped
     assert zygote.generation == 1
@@ -138,35 +137,48 @@ async def test_a_zygote_that_does_not_answer_is_replaced(
     assert isinstance(process_of(host, "after"), ForkedProcess)
 
 
-# What each does when it is imported, and whether that takes for ever.
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory from which zygotes import."""
+    path = tmp_path / "modules"
+    path.mkdir()
+    usual = zygotes._outer_wall
+
+    def with_modules(config: zygotes.ZygoteConfig) -> list[str]:
+        *wall, end = usual(config)
+        at = wall.index("--remount-ro")
+        given = ["--ro-bind", str(path), str(path)]
+        return [*wall[:at], *given, *wall[at:], end, "env", f"PYTHONPATH={path}"]
+
+    monkeypatch.setattr(zygotes, "_outer_wall", with_modules)
+    return path
+
+
+# What each does when it is imported.
 BROKEN = {"ends": "import os; os._exit(3)", "hangs": "import time; time.sleep(100000)"}
 
 
 @pytest.mark.parametrize("name", BROKEN)
 async def test_a_module_that_is_no_good_for_zygotes_is_done_without(
     host_with_zygote: Starter,
-    tmp_path: Path,
+    modules: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     name: str,
 ):
-    modules = tmp_path / "modules"
-    modules.mkdir()
     (modules / f"{name}_always.py").write_text(BROKEN[name])
     (modules / "is_fine.py").write_text("found = 'found'")
-    usual = zygotes._outer_wall
-
-    def with_modules(config: zygotes.ZygoteConfig) -> list[str]:
-        path = str(modules)
-        *wall, end = usual(config)
-        at = wall.index("--remount-ro")
-        return [*wall[:at], "--ro-bind", path, path, *wall[at:], end, "env", f"PYTHONPATH={path}"]
-
-    monkeypatch.setattr(zygotes, "_outer_wall", with_modules)
-    if name == "hangs":
-        monkeypatch.setattr(zygotes, "IMPORT_SECONDS", 10.0)
-    host = await host_with_zygote(preimport=("colorsys", f"{name}_always", "is_fine"))
+    given = ("colorsys", f"{name}_always", "is_fine")
+    host = await host_with_zygote(is_ready=False, preimport=given)
     zygote = zygote_of(host)
+    if name == "hangs":
+        await until(lambda: zygote._life is not None and zygote._life.importing == "hangs_always")
+        assert zygote._life
+        with monkeypatch.context() as patch:  # as if so much time had passed
+            patch.setattr(zygotes, "IMPORT_SECONDS", 0.0)
+            zygote._life._heard.set()
+            await until(lambda: bool(zygote._without))
+    await until(lambda: zygote.is_ready)
 
     assert zygote._without == {f"{name}_always"}
     sentences = [each for each in caplog.messages if f"{name}_always" in each]
@@ -174,6 +186,31 @@ async def test_a_module_that_is_no_good_for_zygotes_is_done_without(
     assert sentences[0].startswith(f"kernels of python3 start without {name}_always: ")
     code = "import sys; print('colorsys' in sys.modules, sys.modules['is_fine'].found)"
     assert await printed(host, code) == "True found"
+    assert isinstance(process_of(host, "s"), ForkedProcess)
+
+
+async def test_where_preparing_a_kernel_fails_forks_make_it_themselves(
+    host_with_zygote: Starter, modules: Path, caplog: pytest.LogCaptureFixture
+):
+    (modules / "breaks_it.py").write_text("import linecache\nlinecache.clearcache = None")
+    host = await host_with_zygote(preimport=("breaks_it",))
+
+    assert zygote_of(host)._without == {zygotes.PREPARED}
+    assert len([each for each in caplog.messages if zygotes.PREPARED in each]) == 1
+    assert await printed(host, "print(get_ipython().kernel.shell is get_ipython())") == "True"
+    assert isinstance(process_of(host, "s"), ForkedProcess)
+
+
+async def test_an_ipython_that_is_made_in_another_way_is_not_prepared(
+    host_with_zygote: Starter, modules: Path, caplog: pytest.LogCaptureFixture
+):
+    other = "from ipykernel.kernelapp import IPKernelApp as App\nusual = App.init_io\n"
+    other += "def init_io(self):\n    usual(self)\n\nApp.init_io = init_io\n"
+    (modules / "other_way.py").write_text(other)
+    host = await host_with_zygote(preimport=("other_way",))
+
+    assert len([each for each in caplog.messages if "are not prepared" in each]) == 1
+    assert await printed(host, "print(1)") == "1"
     assert isinstance(process_of(host, "s"), ForkedProcess)
 
 

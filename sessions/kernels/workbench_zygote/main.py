@@ -31,7 +31,12 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who is forked here is reaped by the system
     asked = json.loads(channel.recv(65_536))
     missing = kernel.preimport(asked["modules"], lambda name: _tell(channel, importing=name))
-    _tell(channel, missing=missing)
+    unprepared = ""
+    if asked["prepare"]:
+        _tell(channel, importing=asked["prepare"])
+        unprepared = kernel.prepare()
+    kernel.freeze()
+    _tell(channel, missing=missing, unprepared=unprepared)
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, 32, _MAX_DESCRIPTORS)
         if not message:
