@@ -10,6 +10,7 @@ import itertools
 import logging
 import math
 import os
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -73,7 +74,15 @@ class Premises:
         return self.private / str(max(numbers, default=0))
 
     def make_sockets(self) -> Path:
-        """A new directory for one kernel's sockets: none meets those of one that ended."""
+        """A new directory for one kernel's sockets: none meets those of one that ended.
+
+        That one's code may have taken its owner's rights from the workspace; the next kernel
+        could not enter it, and nobody inside could give them back.
+        """
+        root = self.workspace.root  # which code inside cannot move: to it, it is a mount
+        mode = stat.S_IMODE(root.stat().st_mode)
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            root.chmod(mode | stat.S_IRWXU)
         sockets = self.private / str(next(self.numbers))
         sockets.mkdir(mode=0o700)
         if self.uid is not None:

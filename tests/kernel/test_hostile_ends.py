@@ -115,6 +115,26 @@ async def test_a_daemon_ends_with_a_restart(siege: Siege) -> None:
     await siege.close_attacker()
 
 
+LOCKS_ITSELF_OUT = """
+import os
+open("kept", "w").write("kept")
+os.chmod("/mnt/data", 0)
+"""
+
+
+@pytest.mark.parametrize("end", ["", "os._exit(1)"], ids=["restarted", "died"])
+async def test_a_session_that_locked_its_workspace_starts_again(siege: Siege, end: str) -> None:
+    await siege.attack(LOCKS_ITSELF_OUT + end)
+
+    if not end:
+        await siege.host.restart(**NAMED)
+    result = await siege.attack("print(open('kept').read()); open('new', 'w').close()")
+
+    assert fold(result["events"]).stdout == "kept\n"
+    assert result["state"] == "succeeded"
+    await siege.close_attacker()
+
+
 async def test_a_daemon_ends_with_the_death_of_its_kernel(siege: Siege) -> None:
     marker = await daemon_of_a_kernel(siege)
 
