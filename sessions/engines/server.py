@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,13 @@ class HostServer:
         self._host: Host | None = None
         self._server: asyncio.Server | None = None
         self._callers: set[_Caller] = set()
-        # One for each connection; ``close`` waits for them.
-        self._serving: set[asyncio.Task[None]] = set()
 
     async def listen(self, host: Host, path: Path) -> None:
         """Accept connections at ``path``; only this user can connect."""
         self._host = host
         path.unlink(missing_ok=True)  # noqa: ASYNC240 - nobody waits yet
-        self._server = await asyncio.start_unix_server(self._serve, path)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(self._serve, str(path))
         path.chmod(0o600)  # noqa: ASYNC240
 
     async def close(self) -> None:
@@ -40,43 +39,34 @@ class HostServer:
         if self._server:
             self._server.close()
         await asyncio.gather(*(caller.close() for caller in list(self._callers)))
-        await asyncio.gather(*self._serving)
 
     def tell(self, numbers: dict[str, int]) -> None:
         """Tell each web process about the topics it subscribed to."""
         for caller in self._callers:
             caller.tell(numbers)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, until the other end goes."""
+    def _serve(self) -> wire.Peer:
+        """Our end of a new connection."""
         assert self._host is not None
-        serving = asyncio.current_task()
-        assert serving is not None
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
-        caller = _Caller(self._host, writer)
+        caller = _Caller(self._host, gone=self._callers.discard)
         self._callers.add(caller)
-        try:
-            while (message := await wire.read(reader)) is not None:
-                caller.receive(message)
-        except ValueError as error:
-            logger.warning("hung up on a web process: %s", error)
-        finally:
-            self._callers.discard(caller)
-            caller.hang_up()
+        return caller.peer
 
 
 class _Caller:
-    """A connected web process: its calls and its subscriptions."""
+    """A connected web process: its calls and its subscriptions.
 
-    def __init__(self, host: Host, writer: asyncio.StreamWriter) -> None:
+    ``gone`` is called when it has hung up.
+    """
+
+    def __init__(self, host: Host, gone: Callable[[_Caller], None]) -> None:
+        self.peer = wire.Peer(self._receive, lambda: gone(self), other="a web process")
         self._host = host
-        self._writer = writer
         self._topics: set[str] = set()
         # Calls it waits for. They go on when it has gone: the host owns the work.
         self._calls: set[asyncio.Task[None]] = set()
 
-    def receive(self, message: dict[str, Any]) -> None:
+    def _receive(self, message: dict[str, Any]) -> None:
         """Start to do what a message asks for."""
         match message:
             case {"id": int(id_), "verb": str(verb), "arguments": dict(arguments)}:
@@ -94,35 +84,24 @@ class _Caller:
         """Pass on what it subscribed to."""
         wanted = {topic: numbers[topic] for topic in self._topics & numbers.keys()}
         if wanted:
-            self._send(wire.pack({"notices": wanted}))
-
-    def hang_up(self) -> None:
-        """Say nothing more."""
-        self._writer.close()
+            self.peer.send({"notices": wanted})
 
     async def close(self) -> None:
         """Hang up when its calls are answered and sent, or after a while."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=LAST_ANSWERS_SECONDS)
-        self.hang_up()
-        with suppress(OSError, TimeoutError):
-            async with asyncio.timeout(LAST_ANSWERS_SECONDS):
-                await self._writer.wait_closed()
+        self.peer.hang_up()
+        await self.peer.ended(LAST_ANSWERS_SECONDS)
 
     async def _call(self, id_: int, verb: str, arguments: dict[str, Any]) -> None:
         try:
             if verb not in VERBS:
                 raise WorkbenchError(f"The host does not know {verb!r}.")
             result = await getattr(self._host, verb)(**arguments)
-            answer = wire.pack({"id": id_, "result": result})
+            self.peer.send({"id": id_, "result": result})
         except WorkbenchError as error:
-            answer = wire.pack({"id": id_, "error": error.to_wire()})
+            self.peer.send({"id": id_, "error": error.to_wire()})
         except (Exception, asyncio.CancelledError):  # somebody waits for the answer all the same
             logger.exception("%s failed", verb)
             sorry = WorkbenchError("The kernel host made an error. Its log says more.")
-            answer = wire.pack({"id": id_, "error": sorry.to_wire()})
-        self._send(answer)
-
-    def _send(self, frame: bytes) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(frame)
+            self.peer.send({"id": id_, "error": sorry.to_wire()})
