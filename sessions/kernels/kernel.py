@@ -1,4 +1,4 @@
-"""One live kernel: a process, and its five sockets. The only importer of jupyter_client's manager.
+"""One live kernel: a process, and what it is asked. The only importer of jupyter_client's manager.
 
 The kernel is hostile: what it sends is checked, bounded and correlated here, and whatever it
 does, every wait here ends.
@@ -7,7 +7,6 @@ does, every wait here ends.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import signal
 import stat
@@ -25,7 +24,6 @@ import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
-from jupyter_client.session import Session as Protocol
 
 from sessions.exceptions import (
     InputNotRequested,
@@ -34,7 +32,9 @@ from sessions.exceptions import (
     LimitReached,
     NotSupported,
 )
-from sessions.kernels import inside, provisioner
+from sessions.kernels import channels, inside, provisioner
+from sessions.kernels.channels import Channels
+from sessions.kernels.messages import Message, MessageCodec
 from sessions.kernels.removal import remove_tree
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.zygotes import Zygote
@@ -46,16 +46,13 @@ _INSIDE = Path(inside.__file__).read_text()
 START_SECONDS = 60.0  # for a kernel to answer its first question
 QUESTION_SECONDS = 10.0  # for completion and inspection: the first one loads the analyser
 STRAGGLER_SECONDS = 5.0  # between a reply and its "idle", or the other way round
-MESSAGES_IN_A_ROW = 16  # of one flooding kernel, before anybody else has a turn
-MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 SOCKET_POLL_SECONDS = 0.005
-NEVER = -1  # for zmq: do not connect again
-# Messages that are none, and bytes of them, before a kernel is ended for it; of the first few the
-# log tells.
-MAX_BAD_MESSAGES, MAX_BAD_BYTES, BAD_MESSAGES_LOGGED = 1_000, 64 * 1024 * 1024, 3
 MAX_COMMS_WAITING = 1_000  # messages of clients that the kernel has not come to
 MAX_ASKED = 1_000  # questions whose late output is told from a stranger's
 WELCOME_SECONDS = 0.1  # for the first sign of life on iopub, before asking again
+LOST_SECONDS = 3.0  # for a process whose connection was cut to end by itself, which says more
+
+FLOODED = "Code in the kernel flooded the server with broken messages, so it was ended."
 
 
 @dataclass(frozen=True)
@@ -76,17 +73,6 @@ class Death:
         if signum > 0:
             return f"The kernel was ended by signal {signum}."
         return f"The kernel exited with code {self.exit_code}."
-
-
-@dataclass(frozen=True)
-class Message:
-    """A message of a kernel, checked for its signature and outer shape."""
-
-    type: str
-    parent_id: str  # empty if it answers nothing
-    content: dict[str, Any]
-    metadata: dict[str, Any]
-    buffers: list[bytes]
 
 
 def _nothing(_: Message) -> None:
@@ -132,7 +118,7 @@ class LiveKernel:
         name: str,
         *,
         specs: KernelSpecManager,
-        context: zmq.asyncio.Context,
+        context: zmq.Context[zmq.Socket[bytes]],
         sandbox: Sandbox,
         environment: dict[str, str],
         on_message: Callable[[Message], None] = _nothing,
@@ -149,8 +135,6 @@ class LiveKernel:
         self._zygote = zygote
         self._kills_before = sandbox.group.oom_kills() if sandbox.group else 0
         self._is_ready = False
-        # What arrived and was no message.
-        self._bad_messages = self._bad_bytes = 0
         # Which limit it is ended for; empty while there is none.
         self._limit = ""
         # Of the session that it waited for; the walls of others have theirs from the start.
@@ -158,14 +142,14 @@ class LiveKernel:
         self._manager = AsyncKernelManager(
             kernel_name=name,
             kernel_spec_manager=specs,
-            context=context,
+            context=zmq.asyncio.Context(context),  # the same, in the clothes that it wants
             transport="ipc",
             ip=str(sandbox.sockets / "s"),
             connection_file=str(sandbox.sockets / "kernel.json"),
         )
-        self._protocol: Protocol = self._manager.session
-        # By channel name; empty until the kernel has bound its ends.
-        self._sockets: dict[str, zmq.asyncio.Socket] = {}
+        self._context = context
+        # None until its process has been started.
+        self._channels: Channels | None = None
         self._tasks: list[asyncio.Task[None]] = []
         # Replies somebody waits for, by the request's msg_id.
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
@@ -272,9 +256,8 @@ class LiveKernel:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for socket in self._sockets.values():
-            socket.close(linger=0)
-        self._sockets.clear()
+        if self._channels is not None:
+            self._channels.close()
         if not self.death.done():
             self.death.set_result(Death(0))
         self._fail_waiting()
@@ -410,24 +393,20 @@ class LiveKernel:
 
     async def _connect(self) -> None:
         """Connect once the kernel has bound: a connect before that costs zmq's retry interval."""
-        types = {"iopub": zmq.SUB, "shell": zmq.DEALER, "stdin": zmq.DEALER, "control": zmq.DEALER}
-        for channel, socket_type in types.items():
+        protocol = self._manager.session
+        self._channels = Channels(
+            self.name,
+            self._context,
+            MessageCodec(protocol.key, protocol.session),
+            identity=protocol.bsession,
+            on_message=self._message,
+            on_flood=lambda: self.exceed(FLOODED),
+            on_lost=self._lost,
+        )
+        for channel in channels.TYPES:
             url = self._manager._make_url(channel)
             await self._bound(Path(url.removeprefix("ipc://")))
-            socket = self._manager.context.socket(socket_type)
-            socket.linger = 0
-            socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-            # By then code may have put something else, a link even, where its sockets were.
-            socket.setsockopt(zmq.RECONNECT_IVL, NEVER)
-            if channel == "iopub":
-                socket.setsockopt(zmq.RCVHWM, 0)  # the kernel would drop, we do not
-                socket.setsockopt(zmq.SUBSCRIBE, b"")
-            else:
-                # Input requests come to the stdin socket with the shell socket's identity.
-                socket.identity = self._protocol.bsession
-            socket.connect(url)
-            self._sockets[channel] = socket
-            self._spawn(self._read(channel, socket), f"read {channel}")
+            self._channels.open(channel, url)
 
     async def _bound(self, path: Path) -> None:
         while not _listens(path):
@@ -485,16 +464,11 @@ class LiveKernel:
         buffers: list[bytes] | None = None,
         **header: Any,
     ) -> str:
-        message = self._protocol.msg(msg_type, content, metadata=metadata)
-        message["header"].update(header)
-        frames = [*self._protocol.serialize(message), *(buffers or [])]
-        socket = self._sockets.get(channel)
-        if socket is None:
+        if self._channels is None:
             raise KernelBusy("The kernel does not take messages.")
-        sent: Any = socket.send_multipart(frames, flags=zmq.NOBLOCK)
-        if sent.done() and sent.exception():
-            raise KernelBusy("The kernel does not take messages.")
-        return str(message["header"]["msg_id"])
+        return self._channels.send(
+            channel, msg_type, content, metadata=metadata, buffers=buffers, header=header
+        )
 
     def _request(
         self, channel: str, msg_type: str, content: dict[str, Any], **header: Any
@@ -544,50 +518,27 @@ class LiveKernel:
                 self._subshell_id = reply["subshell_id"]
             return self._subshell_id
 
-    async def _read(self, channel: str, socket: zmq.asyncio.Socket) -> None:
-        """Reads one socket until the kernel is stopped; bad messages are dropped and logged."""
-        handle = {
-            "iopub": self._iopub_message,
-            "stdin": self._stdin_message,
-        }.get(channel, self._reply_message)
-        for count in itertools.count(1):
-            frames = await socket.recv_multipart()
-            message = self._parse(frames)
-            if message is not None:
-                try:
-                    handle(message)
-                except Exception:
-                    logger.exception("a message of kernel %s could not be handled", self.name)
-            if count % MESSAGES_IN_A_ROW == 0:
-                await asyncio.sleep(0)  # receiving what is there already lets nobody else run
+    def _lost(self, channel: str) -> None:
+        """The connection of a channel was cut: then the kernel cannot be used any more."""
+        if not self.is_stopping:
+            self._spawn(self._end_lost(), f"lost {channel}")
 
-    def _parse(self, frames: list[bytes]) -> Message | None:
-        try:
-            _, parts = self._protocol.feed_identities(frames)
-            raw = self._protocol.deserialize(parts)
-            parent_id = raw["parent_header"].get("msg_id", "")
-            if not isinstance(raw["content"], dict):
-                raise TypeError("content is no object")
-            return Message(
-                str(raw["msg_type"]),
-                parent_id if isinstance(parent_id, str) else "",
-                raw["content"],
-                raw["metadata"],
-                [bytes(buffer) for buffer in raw["buffers"]],
-            )
-        except Exception as error:  # whatever it is, it is the kernel's doing
-            self._count_bad(frames, error)
-            return None
+    async def _end_lost(self) -> None:
+        """Started when a connection was cut, ends with the process."""
+        await asyncio.wait({self.death}, timeout=LOST_SECONDS)
+        mebibytes = channels.MAX_MESSAGE_BYTES // 2**20
+        self.exceed(
+            f"The kernel sent a message of more than {mebibytes} MiB, or closed its connection, "
+            "so it was ended."
+        )
 
-    def _count_bad(self, frames: list[bytes], error: Exception) -> None:
-        self._bad_messages += 1
-        self._bad_bytes += sum(map(len, frames))
-        if self._bad_messages <= BAD_MESSAGES_LOGGED:
-            logger.warning("dropped a bad message of kernel %s: %r", self.name, error)
-        if self._bad_messages > MAX_BAD_MESSAGES or self._bad_bytes > MAX_BAD_BYTES:
-            self.exceed(
-                "Code in the kernel flooded the server with broken messages, so it was ended."
-            )
+    def _message(self, channel: str, message: Message) -> None:
+        if channel == "iopub":
+            self._iopub_message(message)
+        elif channel == "stdin":
+            self._stdin_message(message)
+        else:
+            self._reply_message(message)
 
     def _iopub_message(self, message: Message) -> None:
         self._heard.set()

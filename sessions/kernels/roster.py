@@ -10,7 +10,7 @@ from subprocess import SubprocessError
 from typing import Any
 from uuid import UUID
 
-import zmq.asyncio
+import zmq
 
 from sessions.exceptions import (
     Conflict,
@@ -23,8 +23,9 @@ from sessions.exceptions import (
 from sessions.kernels.batch import check_environment
 from sessions.kernels.config import HostConfig
 from sessions.kernels.journal import Journal
-from sessions.kernels.kernel import LiveKernel, Message
+from sessions.kernels.kernel import LiveKernel
 from sessions.kernels.leftovers import Leftovers
+from sessions.kernels.messages import Message
 from sessions.kernels.nursery import Nursery
 from sessions.kernels.policy import Policy, policy_again, policy_for
 from sessions.kernels.premises import Estate, Premises
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 MAX_IDENTIFIER_LENGTH = 256
 MAX_IDLE_TIMEOUT_SECONDS = 366 * 24 * 3600
-MAX_SOCKETS = 65_536  # of zmq in this process; four a kernel
+MAX_SOCKETS = 65_536  # of zmq in this process; twelve a kernel, eight of which watch four
 
 Name = tuple[int | None, str]
 
@@ -73,7 +74,7 @@ class Roster:
         # None before the start.
         self._tidying: asyncio.Task[None] | None = None
         self._nursery = Nursery(config, specs, self._estate, self._waiting_kernel)
-        self._context = zmq.asyncio.Context()
+        self._context = zmq.Context()
         self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
 
     async def start(self, kept: Sequence[SessionRecord]) -> None:

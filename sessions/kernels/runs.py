@@ -18,7 +18,8 @@ from sessions.kernels.command import RunningCommand
 from sessions.kernels.comms import Comms
 from sessions.kernels.executions import MAX_REMEMBERED, LiveExecution
 from sessions.kernels.journal import Journal
-from sessions.kernels.kernel import LiveKernel, Message, Request
+from sessions.kernels.kernel import LiveKernel, Request
+from sessions.kernels.messages import Message
 from sessions.kernels.outputs import clean, count_of, output_of
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.slot import KernelSlot

@@ -23,7 +23,8 @@ from sessions.kernels.comms import Comms
 from sessions.kernels.disk import DiskWatch, Kept
 from sessions.kernels.executions import ExecutionQueue, LiveExecution
 from sessions.kernels.journal import Journal
-from sessions.kernels.kernel import LiveKernel, Message
+from sessions.kernels.kernel import LiveKernel
+from sessions.kernels.messages import Message
 from sessions.kernels.outputs import clean
 from sessions.kernels.records import KEPT, ExecutionRecord, Recorder, SessionRecord
 from sessions.kernels.runs import CodeRunner, CommandRunner

@@ -141,26 +141,31 @@ publish_display_data({"application/json": {"n": 2 ** 70}})
     assert result["execution_count"] is None
 
 
-async def test_a_message_over_the_limit_ends_no_session(host, monkeypatch):
-    monkeypatch.setattr("sessions.kernels.kernel.MAX_MESSAGE_BYTES", 100_000)
-    monkeypatch.setattr("sessions.kernels.kernel.STRAGGLER_SECONDS", 0.5)
-    code = "from IPython.display import display; display({'text/plain': 'x' * 10**6}, raw=True)"
-
-    async with asyncio.timeout(30):
-        await run(host, code)
-        result = await run(host, "print('next')")
-
-    assert result["state"] == "succeeded"
-
-
-async def test_a_kernel_that_closes_its_sockets_can_be_interrupted(host, monkeypatch):
-    monkeypatch.setattr("sessions.kernels.runs.INTERRUPT_GRACE_SECONDS", 0.5)
-    code = """
+LARGE = "from IPython.display import display; display({'text/plain': 'x' * 3 * 2**20}, raw=True)"
+CLOSED = """
 import gc, zmq
 for socket in [o for o in gc.get_objects() if isinstance(o, zmq.Socket)]:
     socket.close(0)
 """
-    result = await run(host, code, timeout_seconds=2)
+
+
+@pytest.mark.parametrize("code", [LARGE, CLOSED], ids=["too large", "closed"])
+async def test_a_kernel_whose_connection_is_cut_is_ended_and_told_so(host, monkeypatch, code):
+    monkeypatch.setattr("sessions.kernels.channels.MAX_MESSAGE_BYTES", 2 * 2**20)
+    monkeypatch.setattr("sessions.kernels.kernel.LOST_SECONDS", 0.5)
+
+    async with asyncio.timeout(60):
+        result = await run(host, f"{code}\nimport time; time.sleep(600)")
+        after = await run(host, "print('next')")
+
+    assert result["state"] == "failed"
+    assert result["reason"].startswith("The kernel sent a message of more than 2 MiB, or closed")
+    assert after["state"] == "succeeded"
+
+
+async def test_a_kernel_that_closes_its_sockets_can_be_interrupted(host, monkeypatch):
+    monkeypatch.setattr("sessions.kernels.runs.INTERRUPT_GRACE_SECONDS", 0.5)
+    result = await run(host, CLOSED, timeout_seconds=2)
 
     assert result["state"] in {"timed_out", "failed"}
     assert (await run(host, "1"))["state"] == "succeeded"

@@ -1,0 +1,185 @@
+"""A kernel's sockets: nothing is missed, nobody starves, and a cut connection is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from sessions.exceptions import KernelBusy
+from sessions.kernels import channels
+from sessions.kernels.channels import Channels
+from sessions.kernels.messages import Message, MessageCodec
+
+WAIT_SECONDS = 30.0
+KEY = b"key"
+
+
+class FarEnd:
+    """The kernel's end of a shell channel, and what our end made of what it said."""
+
+    def __init__(self, context: zmq.Context, path: Path) -> None:
+        self.codec = MessageCodec(KEY, "them")
+        self.url = f"ipc://{path}"
+        self.router = context.socket(zmq.ROUTER)
+        self.router.set_hwm(0)
+        self.router.setsockopt(zmq.RCVTIMEO, int(WAIT_SECONDS * 1000))
+        self.router.bind(self.url)
+        self.heard: list[Message] = []
+        self.lost: list[str] = []
+        self.floods = 0
+        self.changed = asyncio.Event()
+        self.near = Channels(
+            "test",
+            context,
+            MessageCodec(KEY, "us"),
+            identity=b"us",
+            on_message=self._on_message,
+            on_flood=self._on_flood,
+            on_lost=self._on_lost,
+        )
+
+    def open(self) -> None:
+        """Connect, until both directions work."""
+        self.near.open("shell", self.url)
+        self.near.send("shell", "hello", {})
+        self.router.recv_multipart()
+
+    def say(self, number: int = 0) -> None:
+        self.router.send_multipart([b"us", *self.codec.write("say", {"number": number})[1]])
+
+    async def until(self, numbers: list[int]) -> None:
+        """Return when these were heard, and nothing else."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(self.heard) < len(numbers):
+                self.changed.clear()
+                await self.changed.wait()
+        assert [message.content["number"] for message in self.heard] == numbers
+
+    def close(self) -> None:
+        self.near.close()
+        self.router.close(linger=0)
+
+    def _on_message(self, channel: str, message: Message) -> None:
+        assert channel == "shell"
+        self.heard.append(message)
+        self.changed.set()
+
+    def _on_flood(self) -> None:
+        self.floods += 1
+        self.changed.set()
+
+    def _on_lost(self, channel: str) -> None:
+        self.lost.append(channel)
+        self.changed.set()
+
+
+@pytest.fixture
+def context() -> Iterator[zmq.Context]:
+    context = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+@pytest.fixture
+async def far(context: zmq.Context, tmp_path: Path) -> AsyncIterator[FarEnd]:
+    far = FarEnd(context, tmp_path / "s")
+    far.open()
+    yield far
+    far.close()
+
+
+async def test_no_message_is_missed_while_we_send(far: FarEnd) -> None:
+    """Sending swallows the descriptor's news of what has arrived."""
+    for number in range(500):
+        far.say(number)
+        if number % 7 == 0:
+            far.near.send("shell", "meanwhile", {})
+        if number % 50 == 0:
+            await asyncio.sleep(0)
+
+    await far.until(list(range(500)))
+
+
+async def test_one_message_after_the_other_is_heard(far: FarEnd) -> None:
+    for number in range(50):
+        far.say(number)
+        await far.until(list(range(number + 1)))
+
+
+async def test_a_flood_leaves_others_their_turn(
+    far: FarEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard_by_then: list[int] = []
+    loop = asyncio.get_running_loop()
+    on_message = far._on_message
+
+    def first(channel: str, message: Message) -> None:
+        if not far.heard:
+            loop.call_soon(lambda: heard_by_then.append(len(far.heard)))
+        on_message(channel, message)
+
+    monkeypatch.setattr(far.near, "_on_message", first)
+    for number in range(200):
+        far.say(number)
+    await far.until(list(range(200)))
+
+    assert heard_by_then[0] <= channels.MESSAGES_IN_A_ROW
+
+
+async def test_what_is_too_large_cuts_the_connection(
+    context: zmq.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "MAX_MESSAGE_BYTES", 1000)
+    far = FarEnd(context, tmp_path / "s")
+    far.open()
+    far.router.send_multipart([b"us", b"x" * 2000])
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not far.lost:
+            far.changed.clear()
+            await far.changed.wait()
+    far.close()
+
+    assert far.lost == ["shell"]
+
+
+async def test_a_flood_of_what_is_no_message_is_told(
+    far: FarEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "MAX_BAD_MESSAGES", 3)
+    for _ in range(3):
+        far.router.send_multipart([b"us", b"garbage"])
+    far.say(1)
+    await far.until([1])
+    assert far.floods == 0
+
+    far.router.send_multipart([b"us", b"garbage"])
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not far.floods:
+            far.changed.clear()
+            await far.changed.wait()
+
+
+async def test_a_channel_that_is_not_open_takes_nothing(far: FarEnd) -> None:
+    with pytest.raises(KernelBusy):
+        far.near.send("control", "hello", {})
+    far.near.close()
+    with pytest.raises(KernelBusy):
+        far.near.send("shell", "hello", {})
+
+
+async def test_ends_that_cross_hold_up_nobody_else(
+    context: zmq.Context, tmp_path: Path, far: FarEnd
+) -> None:
+    """zmq has one thread for all kernels, and would wait for a monitor that nobody reads."""
+    for number in range(20):
+        other = FarEnd(context, tmp_path / f"other-{number}")
+        other.open()
+        other.router.close(linger=0)
+        other.close()
+    far.say(1)
+
+    await far.until([1])
