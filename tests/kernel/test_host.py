@@ -191,12 +191,12 @@ async def test_a_kernel_that_dies_while_idle_is_told_and_replaced(host):
 
 
 async def test_output_of_threads_after_the_end_is_in_the_log_but_not_in_the_answer(host):
-    code = "import threading; threading.Timer(0.3, print, ('late',)).start()"
+    code = "import threading; threading.Timer(0.3, print, ('late',), {'end': ''}).start()"
     result = await run(host, code)
 
     late = await event_of_type(host, "stream")
     assert fold(result["events"]).stdout == ""
-    assert (late["execution"], late["data"]["text"]) == (result["id"], "late\n")
+    assert (late["execution"], late["data"]["text"]) == (result["id"], "late")
 
 
 async def test_a_restart_interrupts_what_runs_and_cancels_what_waits(host):

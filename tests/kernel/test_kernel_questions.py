@@ -124,7 +124,7 @@ async def test_asking_while_code_runs_does_not_disturb_it(host):
 async def test_a_threads_output_keeps_its_execution_when_somebody_asks(host):
     code = (
         "import threading\ngo = threading.Event()\n"
-        "threading.Thread(target=lambda: (go.wait(), print('late'))).start()"
+        "threading.Thread(target=lambda: (go.wait(), print('late', end=''))).start()"
     )
     first = await run(host, code)
     await host.list_variables(**NAMED)
@@ -132,7 +132,7 @@ async def test_a_threads_output_keeps_its_execution_when_somebody_asks(host):
     await run(host, "go.set()")
     event = await event_of_type(host, "stream")
 
-    assert event["data"]["text"] == "late\n"
+    assert event["data"]["text"] == "late"
     assert event["execution"] is not None
     assert first["state"] == "succeeded"
 
