@@ -75,8 +75,8 @@ class LiveExecution:
         self.news = news or asyncio.Event()
         # The events that count for the caller; None if nobody asked for them.
         self.events: list[Event] | None = [] if collect else None
-        # Set when somebody asked to interrupt it.
-        self.interrupted = asyncio.Event()
+        # Done when somebody asked to interrupt it.
+        self.interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # Why that was, if it was not a person's wish; a sentence.
         self.interrupted_because = ""
         self.ended = asyncio.Event()
@@ -87,17 +87,19 @@ class LiveExecution:
         needs = self.needs
         return needs is not None and needs.record.state != ExecutionState.SUCCEEDED
 
+    def interrupt(self, because: str = "") -> None:
+        """Ask to interrupt it; ``because``, a sentence, if that is not a person's wish."""
+        self.interrupted_because = because or self.interrupted_because
+        if not self.interrupted.done():
+            self.interrupted.set_result(None)
+
     async def first_of(self, *futures: asyncio.Future[Any], timed: bool = True) -> None:
         """Wait for one of the futures, an interrupt, or (``timed``) the execution's timeout."""
-        interrupted = asyncio.create_task(self.interrupted.wait(), name="interrupted")
-        try:
-            await asyncio.wait(
-                {*futures, interrupted},
-                timeout=self.record.timeout_seconds if timed else None,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-        finally:
-            interrupted.cancel()
+        await asyncio.wait(
+            {*futures, self.interrupted},
+            timeout=self.record.timeout_seconds if timed else None,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
 
 
 class ExecutionQueue:

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600.0
 REAP_SECONDS = 5.0  # between two looks for sessions that are idle for too long
 ACTIVE_CPU_PERCENT = 2.0  # of a core: less than that, a session is taken for one that waits
-REFRESH_SECONDS = 0.25  # between an execution's end and the look at its files, for all meanwhile
+REFRESH_SECONDS = 0.5  # between an execution's end and the look at its files, for all meanwhile
 
 
 async def _nothing(session_id: UUID) -> None:
@@ -401,16 +401,21 @@ class Host:
         self, owner_id: int | None, identifier: str, origin: str, *, create: bool
     ) -> tuple[LiveSession, bool]:
         """The session to submit to, and whether it was opened for that."""
-        while create:
+        while True:
+            try:
+                session = self._find(owner_id, identifier)
+            except SessionNotFound:
+                if not create:
+                    raise
+            else:
+                session.touch()
+                return session, False
             opened = await self.open_session(
                 owner_id=owner_id, identifier=identifier, origin=origin
             )
             # It may have been closed by the time that this caller hears of it.
-            if session := self._sessions.get(UUID(opened["id"])):
-                return session, opened["created"]
-        session = self._find(owner_id, identifier)
-        session.touch()
-        return session, False
+            if found := self._sessions.get(UUID(opened["id"])):
+                return found, opened["created"]
 
     async def _lasting(self, work: Any, name: str) -> None:
         """Await work that goes on if the caller goes away."""

@@ -92,19 +92,29 @@ class Request:
         self.reply: asyncio.Future[dict[str, Any]] = loop.create_future()
         # Set when iopub says that all its output has been sent.
         self.idle: asyncio.Future[None] = loop.create_future()
+        # The reply's content, once all output has arrived. A kernel may lose one of the two signs;
+        # then the other counts after a while. Pending for ever if the kernel dies before.
+        self.finished: asyncio.Future[dict[str, Any]] = loop.create_future()
+        # Runs from the first sign to the second; None before.
+        self._straggler: asyncio.TimerHandle | None = None
+        self.reply.add_done_callback(self._has_sign)
+        self.idle.add_done_callback(self._has_sign)
 
-    async def finished(self) -> dict[str, Any]:
-        """The reply's content, once all output has arrived.
+    def _has_sign(self, sign: asyncio.Future[Any]) -> None:
+        if sign.cancelled():
+            return  # the kernel has died, which says more
+        if self._straggler is None:
+            loop = asyncio.get_running_loop()
+            self._straggler = loop.call_later(STRAGGLER_SECONDS, self._finish)
+        else:
+            self._straggler.cancel()
+            self._finish()
 
-        A kernel may lose one of the two signs; then the other counts after a while.
-        """
-        signs: set[asyncio.Future[Any]] = {self.reply, self.idle}
-        await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait(signs, timeout=STRAGGLER_SECONDS)
-        if self.reply.done() and not self.reply.cancelled():
-            return self.reply.result()
-        self.reply.cancel()  # nobody waits for it any more
-        return {"status": "lost"}
+    def _finish(self) -> None:
+        lost = not self.reply.done() or self.reply.cancelled()
+        if not self.finished.done():
+            self.finished.set_result({"status": "lost"} if lost else self.reply.result())
+        self.reply.cancel()  # if it is not there, nobody waits for it any more
 
 
 class LiveKernel:

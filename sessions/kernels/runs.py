@@ -80,18 +80,14 @@ class CodeRunner:
     ) -> None:
         request = kernel.execute(execution.record.code, allow_input=execution.allow_input)
         self._remember(request, execution)
-        finished = asyncio.create_task(request.finished(), name="finished")
-        try:
-            await execution.first_of(finished, kernel.death)
-            if not (finished.done() or kernel.death.done()):
-                await self._end_code(execution, kernel, request, finished)
-            if watch and not execution.ended.is_set():
-                self._journal.wrote(execution, await watch.written())
-            self._comms.settle()
-            await self._conclude(execution, kernel, finished)
-            self._comms.report()
-        finally:
-            finished.cancel()
+        await execution.first_of(request.finished, kernel.death)
+        if not (request.finished.done() or kernel.death.done()):
+            await self._end_code(execution, kernel, request)
+        if watch and not execution.ended.is_set():
+            self._journal.wrote(execution, await watch.written())
+        self._comms.settle()
+        await self._conclude(execution, kernel, request)
+        self._comms.report()
 
     async def _silently(self, code: str, kernel: LiveKernel) -> str:
         """Run code of ours that nobody sees; why it failed, as a sentence, empty if it did not."""
@@ -99,19 +95,15 @@ class CodeRunner:
             return ""
         request = kernel.execute(code, allow_input=False, silent=True)
         self._remember(request, None)
-        finished = asyncio.create_task(request.finished(), name="finished")
-        try:
-            await _first_of(SILENT_SECONDS, finished, kernel.death)
-            if not (finished.done() or kernel.death.done()):
-                await self._interrupt(kernel, finished)
-            if kernel.death.done():
-                return kernel.stop_reason or kernel.death.result().sentence
-            if finished.done():
-                return _complaint(finished.result())
-            await self._replace_kernel()
-            return IGNORED_INTERRUPT
-        finally:
-            finished.cancel()
+        await _first_of(SILENT_SECONDS, request.finished, kernel.death)
+        if not (request.finished.done() or kernel.death.done()):
+            await self._interrupt(kernel, request)
+        if kernel.death.done():
+            return kernel.stop_reason or kernel.death.result().sentence
+        if request.finished.done():
+            return _complaint(request.finished.result())
+        await self._replace_kernel()
+        return IGNORED_INTERRUPT
 
     def on_message(self, message: Message) -> None:
         """A message on the kernel's iopub."""
@@ -136,6 +128,9 @@ class CodeRunner:
 
     async def _kernel_for(self, execution: LiveExecution) -> LiveKernel | None:
         """The kernel to run on; None if the execution was interrupted while it started."""
+        kernel = self._slot.running()
+        if kernel is not None and not execution.interrupted.done():
+            return kernel
         waiting = asyncio.create_task(self._slot.kernel(), name="wait for the kernel")
         try:
             await execution.first_of(waiting, timed=False)
@@ -149,32 +144,28 @@ class CodeRunner:
             self._by_request.popitem(last=False)
 
     async def _end_code(
-        self,
-        execution: LiveExecution,
-        kernel: LiveKernel,
-        request: Request,
-        finished: asyncio.Task[dict[str, Any]],
+        self, execution: LiveExecution, kernel: LiveKernel, request: Request
     ) -> None:
         """Interrupt the code, and wait a while for its end or its kernel's.
 
         On a timeout the caller has the answer before that; after an interrupt the code still
         has its say (its last output, its KeyboardInterrupt).
         """
-        if not execution.interrupted.is_set():
+        if not execution.interrupted.done():
             self._finish(execution, ExecutionState.TIMED_OUT, "")
         # A kernel ignores interrupts until it has begun with the code.
-        await _first_of(BEGIN_SECONDS, request.began, finished, kernel.death)
-        if finished.done() or kernel.death.done():
+        await _first_of(BEGIN_SECONDS, request.began, request.finished, kernel.death)
+        if request.finished.done() or kernel.death.done():
             return
-        await self._interrupt(kernel, finished)
+        await self._interrupt(kernel, request)
 
-    async def _interrupt(self, kernel: LiveKernel, finished: asyncio.Task[dict[str, Any]]) -> None:
+    async def _interrupt(self, kernel: LiveKernel, request: Request) -> None:
         """Interrupt what runs, and wait a while for its end or its kernel's."""
         try:
             await kernel.interrupt()
         except (OSError, KernelBusy) as error:
             logger.warning("a kernel could not be interrupted: %s", error)
-        await _first_of(INTERRUPT_GRACE_SECONDS, finished, kernel.death)
+        await _first_of(INTERRUPT_GRACE_SECONDS, request.finished, kernel.death)
 
     async def _replace_kernel(self) -> None:
         self._journal.become(SessionState.RESTARTING, IGNORED_INTERRUPT)
@@ -182,10 +173,10 @@ class CodeRunner:
         await self._slot.kernel()
 
     async def _conclude(
-        self, execution: LiveExecution, kernel: LiveKernel, finished: asyncio.Task[dict[str, Any]]
+        self, execution: LiveExecution, kernel: LiveKernel, request: Request
     ) -> None:
-        if finished.done():
-            self._finish_code(execution, finished.result())
+        if request.finished.done():
+            self._finish_code(execution, request.finished.result())
         elif kernel.death.done() and kernel.stop_reason:
             self._finish(execution, ExecutionState.INTERRUPTED, kernel.stop_reason)
         elif kernel.death.done():
@@ -200,7 +191,7 @@ class CodeRunner:
         match reply.get("status"):
             case "ok":
                 self._finish(execution, ExecutionState.SUCCEEDED, "")
-            case "error" if execution.interrupted.is_set():
+            case "error" if execution.interrupted.done():
                 self._finish(execution, ExecutionState.INTERRUPTED, "")
             case "error":
                 self._finish(execution, ExecutionState.FAILED, "")
@@ -298,7 +289,7 @@ class CommandRunner:
             raise
 
     async def _end(self, execution: LiveExecution, command: RunningCommand) -> None:
-        if not execution.interrupted.is_set():
+        if not execution.interrupted.done():
             self._finish(execution, ExecutionState.TIMED_OUT, "")
         command.signal(signal.SIGINT)
         await asyncio.wait({command.ended}, timeout=INTERRUPT_GRACE_SECONDS)
@@ -306,7 +297,7 @@ class CommandRunner:
 
 
 def _state(execution: LiveExecution, exit_code: int) -> ExecutionState:
-    if execution.interrupted.is_set():
+    if execution.interrupted.done():
         return ExecutionState.INTERRUPTED
     return ExecutionState.FAILED if exit_code else ExecutionState.SUCCEEDED
 

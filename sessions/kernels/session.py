@@ -155,8 +155,7 @@ class LiveSession:
         current = self._queue.current
         if current is None or current.record.state != ExecutionState.RUNNING:
             return False
-        current.interrupted_because = why
-        current.interrupted.set()
+        current.interrupt(why)
         return True
 
     def _exceed(self, why: str) -> None:
@@ -241,13 +240,13 @@ class LiveSession:
     def interrupt(self) -> None:
         """Interrupt what runs; nothing happens if nothing runs."""
         if self._queue.current:
-            self._queue.current.interrupted.set()
+            self._queue.current.interrupt()
 
     def cancel(self, execution_id: str) -> None:
         """Cancel an execution that waits; interrupt it if it runs."""
         execution = self.execution(execution_id)
         if execution is self._queue.current:
-            execution.interrupted.set()
+            execution.interrupt()
         else:
             self._queue.take_out(execution)
             self._finish(execution, ExecutionState.CANCELLED)
