@@ -109,7 +109,7 @@ async def test_code_that_writes_files_makes_rows():
     await run("open('made.txt', 'w').write('12345')")
 
     row = await Session.objects.aget(id=session.id)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not await row.files.aexists():
             await asyncio.sleep(0.02)
     file = await row.files.aget()

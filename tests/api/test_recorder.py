@@ -72,7 +72,7 @@ async def test_readers_are_told_after_the_commit_and_only_numbers(recorder, sess
 async def test_nobody_waits_and_still_it_is_written(recorder, session, told):
     recorder.append(session, EventType.STREAM, stream("a"))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not told:
             await asyncio.sleep(0.005)
     assert await texts() == ["a"]
@@ -223,7 +223,7 @@ async def test_what_no_database_can_hold_is_left_out_and_the_rest_is_written(rec
     recorder.changed(record)
     recorder.append(session, EventType.STREAM, stream("a"))
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await recorder.commit()
         recorder.append(session, EventType.CLEAR_OUTPUT, {"wait": False})
         await recorder.commit()

@@ -9,12 +9,16 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.browser.notebook import Notebook
 from tests.running import RunningServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
+
+# On a machine that is busy, five seconds are not enough for a frame to load its libraries.
+WAIT_MILLISECONDS = 30_000
+expect.set_options(timeout=WAIT_MILLISECONDS)
 
 _numbers = itertools.count(1)
 
@@ -73,7 +77,7 @@ async def new_page(browser: Browser, problems: Problems) -> AsyncIterator[object
     async def open_page(**options: Any) -> Page:
         context = await browser.new_context(**options)
         page = await context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(WAIT_MILLISECONDS)
         page.on("pageerror", lambda error: problems.seen.append(error.stack or str(error)))
         page.on("console", lambda line: line.type == "error" and problems.seen.append(line.text))
         return page

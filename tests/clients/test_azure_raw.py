@@ -163,9 +163,9 @@ def test_asynchronous_execution_with_its_own_id(client: httpx.Client) -> None:
 def test_timeout(client: httpx.Client) -> None:
     """Code that takes too long is answered promptly, as Failed; what follows works."""
     began = time.monotonic()
-    body = run(client, "x = 1\nimport time; time.sleep(5)", timeoutInSeconds=1)
+    body = run(client, "x = 1\nimport time; time.sleep(60)", timeoutInSeconds=1)
 
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 30
     assert body["status"] == "Failed"
     assert body["result"]["stderr"].startswith(TIMED_OUT)
     assert run(client, "x + 1")["result"]["executionResult"] == 2

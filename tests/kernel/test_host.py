@@ -182,7 +182,7 @@ async def test_a_dying_kernel_fails_its_execution_and_is_replaced(host, code, se
 async def test_a_kernel_that_dies_while_idle_is_told_and_replaced(host):
     code = "import os, threading; threading.Timer(0.2, os._exit, (5,)).start()"
     await run(host, code)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await host.find_session(**NAMED))["state"] != "died":
             await asyncio.sleep(0.01)
 
