@@ -45,7 +45,9 @@ _INSIDE = Path(inside.__file__).read_text()
 
 START_SECONDS = 60.0  # for a kernel to answer its first question
 QUESTION_SECONDS = 10.0  # for completion and inspection: the first one loads the analyser
-STRAGGLER_SECONDS = 5.0  # between a reply and its "idle", or the other way round
+# Between a reply and its "idle", or the other way round. They come over two sockets: with less, output
+# was missing in an answer on a machine that had forty times the work it could do.
+STRAGGLER_SECONDS = 20.0
 SOCKET_POLL_SECONDS = 0.005
 MAX_COMMS_WAITING = 1_000  # messages of clients that the kernel has not come to
 MAX_ASKED = 1_000  # questions whose late output is told from a stranger's
