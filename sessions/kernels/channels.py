@@ -1,7 +1,7 @@
 """The sockets of one kernel: what it is told, and what it says, a few messages at a time.
 
-They are read from the event loop directly. zmq's own asyncio sockets make several futures and
-turns of the loop for each message, which was a third of what an execution took here.
+They are read from the event loop directly: zmq's own asyncio sockets make several futures and
+turns of it for each message.
 """
 
 from __future__ import annotations
