@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 INTERRUPT_GRACE_SECONDS = 5.0  # for code to end after an interrupt, before its kernel is killed
 SILENT_SECONDS = 10.0  # for code of ours around an execution
+LATE_REPLY_SECONDS = 1.0  # after an interrupt: for the reply of a kernel that says it is idle
 BEGIN_SECONDS = 2.0  # for the kernel to begin with what it was sent, before an interrupt
 
 IGNORED_INTERRUPT = "The code ignored the interrupt, so its kernel was restarted."
@@ -161,11 +162,13 @@ class CodeRunner:
 
     async def _interrupt(self, kernel: LiveKernel, request: Request) -> None:
         """Interrupt what runs, and wait a while for its end or its kernel's."""
-        try:
-            await kernel.interrupt()
-        except (OSError, KernelBusy) as error:
-            logger.warning("a kernel could not be interrupted: %s", error)
-        await _first_of(INTERRUPT_GRACE_SECONDS, request.finished, kernel.death)
+        await _signal(kernel)
+        if not request.began.done():  # it may have ignored that one
+            await _first_of(INTERRUPT_GRACE_SECONDS, request.began, request.finished, kernel.death)
+            await _signal(kernel)
+        await _first_of(INTERRUPT_GRACE_SECONDS, request.finished, kernel.death, request.idle)
+        if request.idle.done():
+            await _first_of(LATE_REPLY_SECONDS, request.finished, kernel.death)
 
     async def _replace_kernel(self) -> None:
         self._journal.become(SessionState.RESTARTING, IGNORED_INTERRUPT)
@@ -181,6 +184,8 @@ class CodeRunner:
             self._finish(execution, ExecutionState.INTERRUPTED, kernel.stop_reason)
         elif kernel.death.done():
             self._finish(execution, ExecutionState.FAILED, kernel.death.result().sentence)
+        elif request.idle.done():  # an interrupt in ipykernel's own code costs it the reply
+            self._finish(execution, ExecutionState.INTERRUPTED, "")
         else:
             self._finish(execution, ExecutionState.INTERRUPTED, IGNORED_INTERRUPT)
             await self._replace_kernel()
@@ -191,7 +196,7 @@ class CodeRunner:
         match reply.get("status"):
             case "ok":
                 self._finish(execution, ExecutionState.SUCCEEDED, "")
-            case "error" if execution.interrupted.done():
+            case "error" | "lost" if execution.interrupted.done():
                 self._finish(execution, ExecutionState.INTERRUPTED, "")
             case "error":
                 self._finish(execution, ExecutionState.FAILED, "")
@@ -309,6 +314,13 @@ def _complaint(reply: dict[str, Any]) -> str:
     parts = (str(clean(reply.get(name, ""))) for name in ("ename", "evalue"))
     said = ": ".join(part for part in parts if part) or "it gave no reason"
     return f"The kernel could not prepare the execution: {said}."
+
+
+async def _signal(kernel: LiveKernel) -> None:
+    try:
+        await kernel.interrupt()
+    except (OSError, KernelBusy) as error:
+        logger.warning("a kernel could not be interrupted: %s", error)
 
 
 async def _first_of(timeout_seconds: float, *futures: asyncio.Future[Any]) -> None:
