@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -214,11 +215,11 @@ async def test_an_ipython_that_is_made_in_another_way_is_not_prepared(
     assert isinstance(process_of(host, "s"), ForkedProcess)
 
 
-async def test_a_process_that_has_ended_is_no_kernel():
+def test_a_process_that_has_ended_is_no_kernel():
     """Its number would be 0: to a control group that is who writes it, to kill one's own group."""
-    process = await asyncio.create_subprocess_exec("true")
+    process = subprocess.Popen(["true"])
     descriptor = os.pidfd_open(process.pid)
-    await process.wait()
+    process.wait()
     lifeline_end, lifeline = os.pipe()
     status, status_end = os.pipe()
     try:

@@ -107,15 +107,13 @@ class PreparedKernel:
 
     def _move_in(self, argv: list[str]) -> None:
         """What depends on the arguments, the environment, the directory and the files."""
-        from jupyter_client.session import new_id
-
         app, shell = self._app, self._shell
         app.argv = list(argv)
         app.connection_file = argv[1]
         for config in (app.config, app.cli_config):
             config.IPKernelApp.connection_file = argv[1]
         app.session.pid = os.getpid()
-        app.session.session = new_id()
+        app.session.session = app.session._session_default()  # as new as the process
         os.makedirs(app.profile_dir.location, exist_ok=True)
         app.profile_dir.check_dirs()
         shell.init_environment()
