@@ -29,7 +29,8 @@ from django.db import (
 from django.db.models import AutoField, Model
 
 from sessions import models
-from sessions.exceptions import Conflict
+from sessions.exceptions import Conflict, Unavailable
+from sessions.kernels.flow import Flow
 from sessions.kernels.records import KEPT, Event, ExecutionRecord, SessionRecord, now, timestamp
 from sessions.states import (
     LIVE_SESSION_STATES,
@@ -43,6 +44,10 @@ logger = logging.getLogger(__name__)
 
 BATCH_SECONDS = 0.02
 RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)  # between attempts at a batch the database refuses; then 2 s
+# Characters of events that wait to be written, before the kernels have to wait. What they put out
+# meanwhile stays with them.
+MAX_WAITING = 32 * 1024 * 1024
+EVENT_WEIGHT = 200  # of an event without its data
 MERGED_STREAM_BYTES = 64 * 1024  # text of one stream grows into one event up to about this size
 HOST_LOST = "The kernel host ended while this ran or waited."
 # Why a session is stopped whose host ended without a word.
@@ -63,6 +68,8 @@ class _Batch:
     events: list[tuple[UUID, UUID | None, Event]] = field(default_factory=list)
     # By session: the stream event that more text may still be merged into.
     growing: dict[UUID, tuple[UUID | None, Event]] = field(default_factory=dict)
+    # About how many characters its events have.
+    weight: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.sessions or self.executions or self.events)
@@ -77,6 +84,7 @@ class DatabaseRecorder:
 
     def __init__(self, notify: Notify) -> None:
         self._notify = notify
+        self.flow = Flow()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._batch = _Batch()
         self._dirty = asyncio.Event()
@@ -89,6 +97,8 @@ class DatabaseRecorder:
         self._changes = 0
         # Resolved when the batch that is being written is durable; None between batches.
         self._writing: asyncio.Future[None] | None = None
+        # Of that batch; 0 between batches.
+        self._writing_weight = 0
 
     async def start(self, host: str) -> list[SessionRecord]:
         """Make the rows of ``host`` true, then begin to write.
@@ -118,18 +128,22 @@ class DatabaseRecorder:
         return live
 
     async def create_session(self, session: SessionRecord) -> None:
-        """Write a new session at once. Raises Conflict if the name is taken."""
+        """Write a new session at once. Raises Conflict if the name is taken, Unavailable."""
         try:
             await self._in_thread(_create_session, session)
         except IntegrityError as error:
             raise Conflict(f"A session named {session.identifier!r} exists already.") from error
+        except (OperationalError, InterfaceError) as error:
+            raise await self._unavailable(error) from error
 
     async def rename_session(self, session: SessionRecord, identifier: str) -> None:
-        """Write a session's new name at once. Raises Conflict if it is taken."""
+        """Write a session's new name at once. Raises Conflict if it is taken, Unavailable."""
         try:
             await self._in_thread(_rename_session, session.id, identifier)
         except IntegrityError as error:
             raise Conflict(f"A session named {identifier!r} exists already.") from error
+        except (OperationalError, InterfaceError) as error:
+            raise await self._unavailable(error) from error
         self._changes += 1
         self._notify({"sessions": self._changes})
 
@@ -141,6 +155,9 @@ class DatabaseRecorder:
         execution_id: UUID | None = None,
     ) -> Event:
         """Number an event and write it soon."""
+        self._batch.weight += EVENT_WEIGHT + _weight(data)
+        if self._batch.weight + self._writing_weight > MAX_WAITING:
+            self.flow.close()
         if type == EventType.STREAM and (event := self._grown(session.id, execution_id, data)):
             return event
         session.last_event_number += 1
@@ -207,12 +224,15 @@ class DatabaseRecorder:
             if not self._batch:
                 continue
             batch, self._batch = self._batch, _Batch()
-            self._writing = committed = self._committed
+            self._writing, self._writing_weight = self._committed, batch.weight
+            committed = self._committed
             self._committed = asyncio.get_running_loop().create_future()
             await self._write(_Rows.of(batch))
-            self._writing = None
+            self._writing, self._writing_weight = None, 0
             committed.set_result(None)
             self._tell(batch)
+            if self._batch.weight <= MAX_WAITING // 2:
+                self.flow.open()
 
     async def _write(self, rows: _Rows) -> None:
         """Write one batch, however long it takes: what the database refuses is tried again."""
@@ -232,6 +252,12 @@ class DatabaseRecorder:
                 if not fits:
                     raise
                 fits = False
+
+    async def _unavailable(self, error: Exception) -> Unavailable:
+        """What to say of a database that takes nothing; the next call connects to it anew."""
+        logger.warning("the database takes nothing: %s", error)
+        await self._in_thread(_close_connection)
+        return Unavailable("The database takes nothing at the moment. Try again in a while.")
 
     def _tell(self, batch: _Batch) -> None:
         numbers = {str(session_id): event["number"] for session_id, _, event in batch.events}
@@ -370,6 +396,17 @@ class _Rows:
                     raise  # the database is not there: not this row's fault
                 except Exception as error:
                     logger.warning("left out the %s %s: %s", table.name, row[:2], error)
+
+
+def _weight(value: Any) -> int:
+    """About how many characters some plain data has."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_weight, value.values()))
+    if isinstance(value, list):
+        return sum(map(_weight, value))
+    return EVENT_WEIGHT // 10
 
 
 def _close_connection() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sessions.exceptions import Conflict
+from sessions.kernels.flow import Flow
 from sessions.kernels.records import Event, ExecutionRecord, SessionRecord, now, timestamp
 from sessions.states import EventType
 
@@ -14,6 +15,7 @@ class MemoryRecorder:
     """The real interface of records.Recorder, without a database; everything is "durable" at once."""
 
     def __init__(self) -> None:
+        self.flow = Flow()
         self.sessions: dict[UUID, SessionRecord] = {}
         self.executions: dict[UUID, ExecutionRecord] = {}
         self.events: list[Event] = []

@@ -19,6 +19,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.urls import Resolver404, resolve
@@ -45,6 +46,7 @@ FOREIGN_HOST = (
 )
 # When to try again if there is too much of something; nobody knows who will end what, and when.
 RETRY_SECONDS = 30
+NO_DATABASE = "The database does not answer at the moment. Try again in a while."
 BUG_MESSAGE = "Something went wrong in the server. Its log says what."
 
 
@@ -110,6 +112,9 @@ def _of_django(error: Exception) -> tuple[HTTPStatus, str, str]:
             return status, "request_too_large", "The request body is too large."
         case SuspiciousOperation() | UnreadablePostError():
             return HTTPStatus.BAD_REQUEST, "bad_request", "The request cannot be read."
+        case OperationalError() | InterfaceError():
+            logger.warning("the database does not answer: %s", error)
+            return HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", NO_DATABASE
     logger.error("unexpected error in a request", exc_info=error)
     return HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BUG_MESSAGE
 

@@ -14,6 +14,7 @@ from typing import Any
 import zmq
 
 from sessions.exceptions import KernelBusy
+from sessions.kernels.flow import Flow
 from sessions.kernels.messages import BadMessage, Message, MessageCodec
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ MAX_MESSAGE_BYTES = 128 * 1024 * 1024
 MESSAGES_IN_A_ROW = 16  # of one flooding socket, before anybody else has a turn
 # Messages that are none, and bytes of them, before it is a flood; of the first few the log tells.
 MAX_BAD_MESSAGES, MAX_BAD_BYTES, BAD_MESSAGES_LOGGED = 1_000, 64 * 1024 * 1024, 3
+# Messages that wait in this process, of a kernel that waits itself beyond that. Few, as each may be large.
+MOST_WAITING = 16
 NEVER = -1  # for zmq: do not connect again
 
 _NOBLOCK, _EVENTS, _READABLE = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)
@@ -43,6 +46,7 @@ class Channels:
         codec: MessageCodec,
         *,
         identity: bytes,
+        flow: Flow,
         on_message: Callable[[str, Message], None],
         on_flood: Callable[[], None],
         on_lost: Callable[[str], None],
@@ -51,6 +55,7 @@ class Channels:
         self._context = context
         self._codec = codec
         self._identity = identity
+        self._flow = flow
         self._on_message = on_message
         self._on_flood = on_flood
         self._on_lost = on_lost
@@ -58,15 +63,19 @@ class Channels:
         # What arrived and was no message.
         self._bad_messages = self._bad_bytes = 0
 
-    def open(self, channel: str, url: str) -> None:
-        """Connect to a socket that the kernel has bound."""
+    def open(self, channel: str, url: str, *, waits: bool = False) -> None:
+        """Connect to a socket that the kernel has bound.
+
+        ``waits``: the kernel waits if we do not take what it publishes. Others would drop it, so
+        all of it is taken, however much that is.
+        """
         socket = self._context.socket(TYPES[channel])
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         # By then code may have put something else, a link even, where its sockets were.
         socket.setsockopt(zmq.RECONNECT_IVL, NEVER)
         if channel == "iopub":
-            socket.setsockopt(zmq.RCVHWM, 0)  # the kernel would drop, we do not
+            socket.setsockopt(zmq.RCVHWM, MOST_WAITING if waits else 0)
             socket.setsockopt(zmq.SUBSCRIBE, b"")
         else:
             # Input requests come to the stdin socket with the shell socket's identity.
@@ -76,6 +85,7 @@ class Channels:
             url,
             on_frames=lambda frames: self._read(channel, frames),
             on_lost=lambda: self._on_lost(channel),
+            flow=self._flow if channel == "iopub" else None,
         )
 
     def send(
@@ -137,8 +147,13 @@ class _Socket:
         *,
         on_frames: Callable[[list[bytes]], None],
         on_lost: Callable[[], None],
+        flow: Flow | None,
     ) -> None:
         self._socket = socket
+        # None: whatever comes is taken.
+        self._flow = flow
+        if flow is not None:
+            flow.listen(self._read_soon)
         self._on_frames = on_frames
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -168,6 +183,8 @@ class _Socket:
             self._loop.remove_reader(socket)
         if self._next is not None:
             self._next.cancel()
+        if self._flow is not None:
+            self._flow.unlisten(self._read_soon)
         # Before its other end goes: zmq's only thread would wait for ever to tell it more.
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
@@ -189,7 +206,9 @@ class _Socket:
         self._read()
 
     def _has_more(self) -> bool:
-        return bool(int(self._socket.getsockopt(_EVENTS)) & _READABLE)
+        """Whether something is there, and may be taken; the socket is asked in any case."""
+        is_readable = bool(int(self._socket.getsockopt(_EVENTS)) & _READABLE)
+        return is_readable and (self._flow is None or self._flow.is_open)
 
     def _read_monitor(self) -> None:
         if int(self._monitor.getsockopt(_EVENTS)) & _READABLE:

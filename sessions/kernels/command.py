@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from sessions.exceptions import InputNotRequested
+from sessions.kernels.flow import Flow
 from sessions.kernels.provisioner import signal_inside
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.stdin import can_be_watched, is_awaited
@@ -39,10 +40,12 @@ class RunningCommand:
         stdin: str,
         dialogue: Dialogue | None,
         on_output: OnOutput,
+        flow: Flow,
     ) -> None:
         self._process = process
         self._sandbox = sandbox
         self._dialogue = dialogue
+        self._flow = flow
         self._kills_before = sandbox.group.oom_kills() if sandbox.group else 0
         # The exit code, negative if a signal ended it; set when all output has been read.
         self.ended = asyncio.create_task(self._run(stdin, on_output), name="command")
@@ -56,6 +59,7 @@ class RunningCommand:
         environment: dict[str, str],
         stdin: str,
         on_output: OnOutput,
+        flow: Flow,
         on_input: Callable[[], None] | None = None,
         directory: str | None = None,
     ) -> RunningCommand:
@@ -86,7 +90,7 @@ class RunningCommand:
             if dialogue:
                 dialogue.close()
             raise
-        return cls(process, sandbox, stdin, dialogue, on_output)
+        return cls(process, sandbox, stdin, dialogue, on_output, flow)
 
     @property
     def pid(self) -> int:
@@ -133,8 +137,8 @@ class RunningCommand:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._feed(stdin))
-                group.create_task(_pump(self._process.stdout, "stdout", on_output))
-                group.create_task(_pump(self._process.stderr, "stderr", on_output))
+                group.create_task(_pump(self._process.stdout, "stdout", on_output, self._flow))
+                group.create_task(_pump(self._process.stderr, "stderr", on_output, self._flow))
             code = await self._process.wait()
         except BaseException:
             self.kill()
@@ -234,10 +238,11 @@ async def _let_output_arrive() -> None:
         await asyncio.sleep(0)
 
 
-async def _pump(stream: asyncio.StreamReader, name: str, on_output: OnOutput) -> None:
+async def _pump(stream: asyncio.StreamReader, name: str, on_output: OnOutput, flow: Flow) -> None:
     decode = codecs.getincrementaldecoder("utf-8")("replace").decode
     while chunk := await stream.read(READ_BYTES):
         if text := decode(chunk):
             on_output(name, text)
+        await flow.opened()  # meanwhile the pipe fills, and the program waits
     if text := decode(b"", final=True):
         on_output(name, text)

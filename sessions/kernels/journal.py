@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sessions.kernels.executions import LiveExecution, Prompt
+from sessions.kernels.flow import Flow
 from sessions.kernels.outputs import Output, OutputLimit, clean, pieces
 from sessions.kernels.records import Event, Recorder, SessionRecord, now
 from sessions.kernels.workspace import Entry
@@ -22,6 +23,11 @@ class Journal:
         self._max_output_bytes = max_output_bytes
         # For output that belongs to no execution, since the last one started.
         self._stray = self._stray_limit()
+
+    @property
+    def flow(self) -> Flow:
+        """Whether more output can be taken."""
+        return self._recorder.flow
 
     async def commit(self) -> None:
         """Return when everything said is durable."""

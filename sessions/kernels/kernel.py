@@ -12,6 +12,7 @@ import signal
 import stat
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from socket import AF_UNIX
@@ -34,6 +35,7 @@ from sessions.exceptions import (
 )
 from sessions.kernels import channels, inside, provisioner
 from sessions.kernels.channels import Channels
+from sessions.kernels.flow import Flow
 from sessions.kernels.messages import Message, MessageCodec
 from sessions.kernels.removal import remove_tree
 from sessions.kernels.sandbox import Sandbox
@@ -84,8 +86,9 @@ def _nothing(_: Message) -> None:
 class Request:
     """An execute request at the kernel."""
 
-    def __init__(self, msg_id: str, *, allow_input: bool) -> None:
+    def __init__(self, msg_id: str, flow: Flow, *, allow_input: bool) -> None:
         self.msg_id = msg_id
+        self._flow = flow
         self.allow_input = allow_input
         loop = asyncio.get_running_loop()
         # Set when the kernel says that it runs this: from now on interrupts reach it.
@@ -106,11 +109,20 @@ class Request:
         if sign.cancelled():
             return  # the kernel has died, which says more
         if self._straggler is None:
-            loop = asyncio.get_running_loop()
-            self._straggler = loop.call_later(STRAGGLER_SECONDS, self._finish)
+            self._wait_for_the_other()
         else:
             self._straggler.cancel()
             self._finish()
+
+    def _wait_for_the_other(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._straggler = loop.call_later(STRAGGLER_SECONDS, self._do_without)
+
+    def _do_without(self) -> None:
+        if self._flow.is_open:
+            self._finish()
+        else:
+            self._wait_for_the_other()  # it is we who do not read
 
     def _finish(self) -> None:
         lost = not self.reply.done() or self.reply.cancelled()
@@ -133,6 +145,7 @@ class LiveKernel:
         context: zmq.Context[zmq.Socket[bytes]],
         sandbox: Sandbox,
         environment: dict[str, str],
+        flow: Flow,
         on_message: Callable[[Message], None] = _nothing,
         on_input: Callable[[Message], None] = _nothing,
         zygote: Zygote | None = None,
@@ -142,6 +155,7 @@ class LiveKernel:
         self.name = name
         self._sandbox = sandbox
         self._environment = environment
+        self._flow = flow
         self._on_message = on_message
         self._on_input = on_input
         self._zygote = zygote
@@ -174,6 +188,8 @@ class LiveKernel:
         self._asking = asyncio.Lock()  # for the subshell
         # Whether it answers ``ask_inside``.
         self._answers_inside = False
+        # Whether it waits if we do not take what it publishes; others drop it.
+        self._waits_for_us = False
         # Questions by msg_id: the comm that brings the answer, empty if a reply does.
         self._asked: OrderedDict[str, str] = OrderedDict()
         # Comm messages that it has not come to yet, by msg_id, in order.
@@ -207,8 +223,9 @@ class LiveKernel:
                 self._manager._close_control_socket()
                 self._spawn(self._watch(), "watch")
                 await self._connect()
-                await self._handshake()
+                await self._meet()
                 await self._move_in()
+                await self._subscribe()
                 self._is_ready = True
         except TimeoutError:
             await self.stop()
@@ -305,7 +322,7 @@ class LiveKernel:
         }
         self._awaited_input = None  # what asked before has ended
         msg_id = self._send("shell", "execute_request", content)
-        self._running = request = Request(msg_id, allow_input=allow_input)
+        self._running = request = Request(msg_id, self._flow, allow_input=allow_input)
         self._last_request_id = self._last_request_id if silent else msg_id
         request.reply.add_done_callback(lambda _: self._replies.pop(msg_id, None))
         self._replies[request.msg_id] = request.reply
@@ -411,14 +428,20 @@ class LiveKernel:
             self._context,
             MessageCodec(protocol.key, protocol.session),
             identity=protocol.bsession,
+            flow=self._flow,
             on_message=self._message,
             on_flood=lambda: self.exceed(FLOODED),
             on_lost=self._lost,
         )
         for channel in channels.TYPES:
-            url = self._manager._make_url(channel)
-            await self._bound(Path(url.removeprefix("ipc://")))
-            self._channels.open(channel, url)
+            if channel != "iopub":
+                await self._open(channel)
+
+    async def _open(self, channel: str, *, waits: bool = False) -> None:
+        url = self._manager._make_url(channel)
+        await self._bound(Path(url.removeprefix("ipc://")))
+        assert self._channels is not None
+        self._channels.open(channel, url, waits=waits)
 
     async def _bound(self, path: Path) -> None:
         while not _listens(path):
@@ -427,29 +450,36 @@ class LiveKernel:
                 raise KernelStartFailed(f"{self.death.result().sentence} {complaint}".strip())
             await asyncio.sleep(SOCKET_POLL_SECONDS)
 
-    async def _handshake(self) -> None:
-        """Ask who the kernel is until both directions work: iopub's subscription may be late."""
-        while not (self._heard.is_set() and self.info):
-            if self.death.done():
-                raise KernelStartFailed(self.death.result().sentence)
-            reply = self._request("shell", "kernel_info_request", {})
-            signs: set[asyncio.Future[Any]] = {reply, self.death}
-            await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
-            if reply.done() and not reply.cancelled():
-                self.info = reply.result()
-                try:
-                    async with asyncio.timeout(WELCOME_SECONDS):
-                        await self._heard.wait()
-                except TimeoutError:
-                    continue
+    async def _meet(self) -> None:
+        """Ask who the kernel is."""
+        reply = self._request("shell", "kernel_info_request", {})
+        signs: set[asyncio.Future[Any]] = {reply, self.death}
+        await asyncio.wait(signs, return_when=asyncio.FIRST_COMPLETED)
+        if self.death.done():
+            raise KernelStartFailed(self.death.result().sentence)
+        self.info = reply.result()
 
     async def _move_in(self) -> None:
-        """Let a Python kernel answer questions about its variables; one that cannot does not."""
+        """Let a Python kernel answer questions about its variables, and wait for slow readers.
+
+        One that cannot does not. Before anything is published: who is told to wait for its
+        readers does so for those that come then.
+        """
         language = self.info.get("language_info")
         if not isinstance(language, dict) or language.get("name") != "python":
             return
-        status = await self._silently(f"exec({inside.FIRST!r}, {{}})")
-        self._answers_inside = status == "ok"
+        self._answers_inside = await self._silently(f"exec({inside.FIRST!r}, {{}})") == "ok"
+        status = await self._silently(f"exec({inside.WAIT_FOR_READERS!r}, {{}})")
+        self._waits_for_us = status == "ok"
+
+    async def _subscribe(self) -> None:
+        """Hear what the kernel publishes; asked until something comes, as it may notice us late."""
+        await self._open("iopub", waits=self._waits_for_us)
+        while not self._heard.is_set():
+            await self._meet()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WELCOME_SECONDS):
+                    await self._heard.wait()
 
     async def _set_variables(self) -> None:
         if self._variables:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
+from sessions.kernels.flow import Flow
 from sessions.states import EventType, ExecutionState, SessionState
 
 # What is said besides of a session that is stopped.
@@ -128,6 +129,10 @@ class Recorder(Protocol):
     The only writer of what its host owns. ``append`` and ``changed`` return at once; what they
     were given is written within about 20 ms, or when somebody waits in ``commit``.
     """
+
+    # Closed while more waits to be written than may. Who reads output heeds it; the few events
+    # that are no output are taken all the same.
+    flow: Flow
 
     async def live_sessions(self) -> set[UUID]:
         """The sessions that have not ended, also those of other hosts."""

@@ -314,6 +314,7 @@ class Roster:
                 context=self._context,
                 sandbox=replace(sandbox, sockets=premises.make_sockets()),
                 environment=environment,
+                flow=self._recorder.flow,
                 on_message=on_message,
                 on_input=on_input,
                 zygote=self._nursery.zygote(record.kernel_name),
@@ -342,6 +343,7 @@ class Roster:
             context=self._context,
             sandbox=replace(sandbox, sockets=premises.make_sockets()),
             environment=self._environment(sandbox),
+            flow=self._recorder.flow,
             zygote=self._nursery.zygote(DEFAULT_KERNEL),
         )
 

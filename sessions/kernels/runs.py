@@ -18,7 +18,7 @@ from sessions.kernels.command import RunningCommand
 from sessions.kernels.comms import Comms
 from sessions.kernels.executions import MAX_REMEMBERED, LiveExecution
 from sessions.kernels.journal import Journal
-from sessions.kernels.kernel import LiveKernel, Request
+from sessions.kernels.kernel import STRAGGLER_SECONDS, LiveKernel, Request
 from sessions.kernels.messages import Message
 from sessions.kernels.outputs import clean, count_of, output_of
 from sessions.kernels.sandbox import Sandbox
@@ -169,6 +169,8 @@ class CodeRunner:
         await _first_of(INTERRUPT_GRACE_SECONDS, request.finished, kernel.death, request.idle)
         if request.idle.done():
             await _first_of(LATE_REPLY_SECONDS, request.finished, kernel.death)
+        elif request.reply.done() and self._journal.flow.is_open:
+            await _first_of(STRAGGLER_SECONDS, request.finished, kernel.death)
 
     async def _replace_kernel(self) -> None:
         self._journal.become(SessionState.RESTARTING, IGNORED_INTERRUPT)
@@ -184,6 +186,8 @@ class CodeRunner:
             self._finish(execution, ExecutionState.INTERRUPTED, kernel.stop_reason)
         elif kernel.death.done():
             self._finish(execution, ExecutionState.FAILED, kernel.death.result().sentence)
+        elif request.reply.done() and not request.reply.cancelled():
+            self._finish_code(execution, request.reply.result())  # its output waits to be read
         elif request.idle.done():  # an interrupt in ipykernel's own code costs it the reply
             self._finish(execution, ExecutionState.INTERRUPTED, "")
         else:
@@ -280,6 +284,7 @@ class CommandRunner:
                 environment=self._environment,
                 stdin=execution.stdin,
                 on_output=on_output,
+                flow=self._journal.flow,
                 on_input=on_input if execution.allow_input else None,
                 directory=execution.directory,
             ),

@@ -15,6 +15,7 @@ from sessions.exceptions import (
     SessionNotFound,
 )
 from sessions.kernels.command import RunningCommand
+from sessions.kernels.flow import Flow
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.stdin import can_be_watched
 from sessions.outcomes import fold
@@ -499,6 +500,7 @@ async def test_a_command_that_is_ended_while_it_starts_leaves_nothing(
             environment=sandbox.environment(),
             stdin="",
             on_output=lambda name, text: None,
+            flow=Flow(),
         )
         await asyncio.sleep(delay_seconds)
         command.signal(signum)

@@ -25,6 +25,7 @@ import pytest
 from sessions.kernels.cgroups import ControlGroup, ControlGroups
 from sessions.kernels.command import RunningCommand
 from sessions.kernels.descriptors import USUAL
+from sessions.kernels.flow import Flow
 from sessions.kernels.identities import Identities
 from sessions.kernels.limits import Limits
 from sessions.kernels.sandbox import Sandbox
@@ -471,6 +472,7 @@ async def run_command(sandbox: Sandbox, *argv: str) -> tuple[int, str, RunningCo
         environment=sandbox.environment(),
         stdin="",
         on_output=lambda _, text: parts.append(text),
+        flow=Flow(),
     )
     return await command.ended, "".join(parts), command
 
@@ -510,6 +512,7 @@ async def test_a_command_of_another_user_is_ended_with_all_it_started(kind, make
         environment=sandbox.environment(),
         stdin="",
         on_output=lambda _, text: (started.append(text), command.kill()),
+        flow=Flow(),
     )
 
     code = await command.ended
@@ -534,6 +537,7 @@ async def test_a_command_can_be_interrupted_and_is_all_in_its_group(kind, make_i
         environment=sandbox.environment(),
         stdin="",
         on_output=lambda name, text: look(name, text) if "started" in text else None,
+        flow=Flow(),
     )
 
     assert await command.ended == -signal.SIGINT
@@ -555,6 +559,7 @@ async def test_neither_walls_nor_variables_are_on_a_command_line(make_inside):
         environment=sandbox.environment(),
         stdin="",
         on_output=look,
+        flow=Flow(),
     )
     await command.ended
 

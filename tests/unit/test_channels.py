@@ -12,6 +12,7 @@ import zmq
 from sessions.exceptions import KernelBusy
 from sessions.kernels import channels
 from sessions.kernels.channels import Channels
+from sessions.kernels.flow import Flow
 from sessions.kernels.messages import Message, MessageCodec
 
 WAIT_SECONDS = 30.0
@@ -37,6 +38,7 @@ class FarEnd:
             context,
             MessageCodec(KEY, "us"),
             identity=b"us",
+            flow=Flow(),
             on_message=self._on_message,
             on_flood=self._on_flood,
             on_lost=self._on_lost,
@@ -183,3 +185,65 @@ async def test_ends_that_cross_hold_up_nobody_else(
     far.say(1)
 
     await far.until([1])
+
+
+async def test_what_is_published_waits_with_the_kernel_while_the_flow_is_closed(
+    context: zmq.Context, tmp_path: Path
+) -> None:
+    """Nothing is dropped, and no more than a few messages wait here."""
+    count, flow, codec = 20_000, Flow(), MessageCodec(KEY, "them")
+    kernel = context.socket(zmq.XPUB)
+    kernel.setsockopt(zmq.XPUB_NODROP, 1)
+    kernel.setsockopt(zmq.SNDHWM, 10)
+    kernel.setsockopt(zmq.RCVTIMEO, int(WAIT_SECONDS * 1000))
+    kernel.bind(f"ipc://{tmp_path}/iopub")
+    heard: list[int] = []
+    all_heard = asyncio.Event()
+
+    def on_message(channel: str, message: Message) -> None:
+        heard.append(message.content["number"])
+        if len(heard) == count:
+            all_heard.set()
+
+    flow.close()
+    near = Channels(
+        "test",
+        context,
+        MessageCodec(KEY, "us"),
+        identity=b"us",
+        flow=flow,
+        on_message=on_message,
+        on_flood=lambda: None,
+        on_lost=lambda _: None,
+    )
+    near.open("iopub", f"ipc://{tmp_path}/iopub", waits=True)
+    kernel.recv()  # the subscription
+
+    def publish() -> int:
+        """How many could be sent before it had to wait."""
+        taken = None
+        for number in range(count):
+            frames = codec.write("say", {"number": number, "text": "x" * 1000})[1]
+            try:
+                kernel.send_multipart(frames, zmq.NOBLOCK)
+            except zmq.Again:
+                if taken is None:
+                    taken = number
+                    loop.call_soon_threadsafe(waits.set)
+                kernel.send_multipart(frames)
+        return count if taken is None else taken
+
+    loop, waits = asyncio.get_running_loop(), asyncio.Event()
+    publishing = asyncio.create_task(asyncio.to_thread(publish))
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await waits.wait()
+            assert heard == []
+            flow.open()
+            await all_heard.wait()
+            taken = await publishing
+    finally:
+        near.close()
+        kernel.close(linger=0)
+    assert heard == list(range(count))
+    assert taken < 2_000

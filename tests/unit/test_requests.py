@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from sessions.kernels import kernel
+from sessions.kernels.flow import Flow
 from sessions.kernels.kernel import Request
 
 WAIT_SECONDS = 30.0
@@ -15,7 +16,7 @@ REPLY = {"status": "ok"}
 
 @pytest.fixture
 async def request_() -> Request:
-    return Request("id", allow_input=False)
+    return Request("id", Flow(), allow_input=False)
 
 
 @pytest.mark.parametrize("first", ["reply", "idle"])
