@@ -15,13 +15,33 @@ from sessions.operations import SessionRef
 from sessions.routing import websocket_urlpatterns
 from workbench.access import OwnerMiddleware
 
+WAIT_SECONDS = 60.0
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 APPLICATION = OwnerMiddleware(URLRouter(websocket_urlpatterns))
 
 
+class Socket(WebsocketCommunicator):
+    """Channels gives a server one second for everything; a busy machine takes longer."""
+
+    async def connect(self, timeout: float = WAIT_SECONDS) -> Any:
+        return await super().connect(timeout)
+
+    async def disconnect(self, code: int = 1000, timeout: float = WAIT_SECONDS) -> None:
+        await super().disconnect(code, timeout)
+
+    async def receive_output(self, timeout: float = WAIT_SECONDS) -> Any:
+        return await super().receive_output(timeout)
+
+    async def receive_from(self, timeout: float = WAIT_SECONDS) -> Any:
+        return await super().receive_from(timeout)
+
+    async def receive_json_from(self, timeout: float = WAIT_SECONDS) -> Any:
+        return await super().receive_json_from(timeout)
+
+
 @asynccontextmanager
-async def connected(path: str) -> AsyncIterator[WebsocketCommunicator]:
-    socket = WebsocketCommunicator(APPLICATION, path)
+async def connected(path: str) -> AsyncIterator[Socket]:
+    socket = Socket(APPLICATION, path)
     is_accepted, _ = await socket.connect()
     assert is_accepted
     try:
@@ -30,15 +50,15 @@ async def connected(path: str) -> AsyncIterator[WebsocketCommunicator]:
         await socket.disconnect()
 
 
-async def frame_of(socket: WebsocketCommunicator, *kinds: str) -> dict[str, Any]:
+async def frame_of(socket: Socket, *kinds: str) -> dict[str, Any]:
     """The next frame of these types; others on the way are passed over."""
     while True:
-        frame: dict[str, Any] = await socket.receive_json_from(timeout=20)
+        frame: dict[str, Any] = await socket.receive_json_from()
         if frame["type"] in kinds:
             return frame
 
 
-async def events_until(socket: WebsocketCommunicator, kind: str) -> list[dict[str, Any]]:
+async def events_until(socket: Socket, kind: str) -> list[dict[str, Any]]:
     """Events, up to and with the first of a type."""
     events: list[dict[str, Any]] = []
     while not any(event["type"] == kind for event in events):

@@ -6,7 +6,6 @@ import json
 from contextlib import asynccontextmanager
 
 import pytest
-from channels.testing import WebsocketCommunicator
 
 from sessions import consumers, frames, operations
 from sessions.exceptions import HostUnavailable
@@ -14,6 +13,7 @@ from sessions.models import Event, Execution
 from sessions.overview import last_line
 from tests.api.sockets import (
     NOW,
+    Socket,
     connected,
     ended_session,
     events_until,
@@ -22,7 +22,7 @@ from tests.api.sockets import (
 )
 
 
-async def error_after(socket: WebsocketCommunicator, text: str) -> dict:
+async def error_after(socket: Socket, text: str) -> dict:
     await socket.send_to(text_data=text)
     return await frame_of(socket, "error")
 

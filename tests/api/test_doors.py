@@ -4,9 +4,9 @@ import json
 
 import pytest
 from channels.routing import URLRouter
-from channels.testing import WebsocketCommunicator
 
 from sessions.routing import websocket_urlpatterns
+from tests.api.sockets import Socket
 from workbench.access import OwnerMiddleware
 
 pytestmark = pytest.mark.kernel
@@ -45,11 +45,11 @@ async def run_batch(api, name):
 async def watch(name, until):
     """What a browser sees of the session, up to an event that ``until`` accepts."""
     router = OwnerMiddleware(URLRouter(websocket_urlpatterns))
-    socket = WebsocketCommunicator(router, f"/ws/sessions/{name}/?since=0")
+    socket = Socket(router, f"/ws/sessions/{name}/?since=0")
     assert (await socket.connect())[0]
     seen = []
     while not any(map(until, seen)):
-        frame = await socket.receive_json_from(timeout=20)
+        frame = await socket.receive_json_from()
         seen += frame.get("events", [])
     await socket.disconnect()
     return seen

@@ -6,13 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from channels.testing import WebsocketCommunicator
 
-from sessions import consumers, notebook, notebook_consumer
+from sessions import consumers, engines, notebook, notebook_consumer
 from sessions.exceptions import HostUnavailable
 from sessions.operations import SessionRef
 from tests.api.notebooks import A, B, a_cell, edit, new_cell
-from tests.api.sockets import connected, frame_of
+from tests.api.sockets import Socket, connected, frame_of
 
 NOTEBOOK = "/ws/notebooks/s/"
 REF = SessionRef(owner_id=None, identifier="s")
@@ -20,7 +19,7 @@ REF = SessionRef(owner_id=None, identifier="s")
 pytestmark = pytest.mark.usefixtures("host")
 
 
-async def answer_to(socket: WebsocketCommunicator, *cells: Any, **more: Any) -> dict[str, Any]:
+async def answer_to(socket: Socket, *cells: Any, **more: Any) -> dict[str, Any]:
     frame = {"type": "edit", "edit": "e1", "cells": list(cells), **more}
     await socket.send_json_to(frame)
     return await frame_of(socket, "edited", "conflict", "error")
@@ -121,7 +120,7 @@ async def test_without_a_host_edits_are_kept_all_the_same(session, monkeypatch):
             raise HostUnavailable
 
     monkeypatch.setattr(consumers, "engine", AbsentEngine)
-    monkeypatch.setattr(notebook, "engine", AbsentEngine)
+    monkeypatch.setattr(engines, "engine", AbsentEngine)
 
     async with connected(NOTEBOOK) as socket:
         assert (await frame_of(socket, "error"))["code"] == "host_unavailable"

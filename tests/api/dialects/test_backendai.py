@@ -15,12 +15,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from channels.routing import URLRouter
-from channels.testing import WebsocketCommunicator
 from django.test import AsyncClient
 
 from sessions import operations
 from sessions.models import Execution, Session
 from sessions.operations import SessionRef
+from tests.api.sockets import Socket
 from workbench.access import OwnerMiddleware
 from workbench.dialects.backendai import stream
 
@@ -817,10 +817,8 @@ async def test_too_many_sessions_are_a_quota(api, settings) -> None:
 
 
 @asynccontextmanager
-async def streaming(
-    name: str, root: str = "/stream/session"
-) -> AsyncIterator[WebsocketCommunicator]:
-    socket = WebsocketCommunicator(SOCKETS, f"{root}/{name}/execute")
+async def streaming(name: str, root: str = "/stream/session") -> AsyncIterator[Socket]:
+    socket = Socket(SOCKETS, f"{root}/{name}/execute")
     is_accepted, _ = await socket.connect()
     assert is_accepted
     try:
@@ -829,7 +827,7 @@ async def streaming(
         await socket.disconnect()
 
 
-async def frames_until(socket: WebsocketCommunicator, *statuses: str) -> list[dict[str, Any]]:
+async def frames_until(socket: Socket, *statuses: str) -> list[dict[str, Any]]:
     frames: list[dict[str, Any]] = []
     while not frames or frames[-1]["status"] not in statuses:
         frames.append(await socket.receive_json_from(timeout=20))
@@ -933,7 +931,7 @@ async def test_a_client_that_leaves_takes_its_run_with_it(api) -> None:
 
 
 async def test_no_session_no_socket(api) -> None:
-    socket = WebsocketCommunicator(SOCKETS, "/stream/session/nobody/execute")
+    socket = Socket(SOCKETS, "/stream/session/nobody/execute")
     is_accepted, _ = await socket.connect()
 
     assert not is_accepted
