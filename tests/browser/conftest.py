@@ -98,10 +98,12 @@ def identifier() -> str:
 
 
 @pytest.fixture
-async def notebook(server: RunningServer, page: Page, identifier: str) -> Notebook:
-    """The empty notebook of a new session, open and live."""
+async def notebook(server: RunningServer, page: Page, identifier: str) -> AsyncIterator[Notebook]:
+    """The empty notebook of a new session, open and live; closed with the test, whatever runs."""
     answer = httpx.post(f"{server.url}/api/v1/sessions", json={"identifier": identifier})
     assert answer.status_code == 201
     notebook = Notebook(page, server.url, answer.json()["id"], identifier)
     await notebook.open()
-    return notebook
+    yield notebook
+    stop = f"{server.url}/.management/stopSession"
+    httpx.post(stop, params={"identifier": notebook.id}, timeout=60)

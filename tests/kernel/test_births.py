@@ -44,7 +44,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def host_with_zygote(tmp_path: Path) -> AsyncIterator[Starter]:
     """Start a host whose zygote is ready; nothing outlives it."""
-    before = descendants(os.getpid())
+    before = set(descendants(os.getpid()))
     hosts: list[Host] = []
 
     async def start(*, is_ready: bool = True, **config: Any) -> Host:
@@ -56,7 +56,7 @@ async def host_with_zygote(tmp_path: Path) -> AsyncIterator[Starter]:
     yield start
     for host in hosts:
         await host.stop()
-        after = descendants(os.getpid()) | forked_kernels(host)
+        after = set(descendants(os.getpid())) | forked_kernels(host)
         assert after <= before, "a process outlived its host"
 
 
@@ -112,10 +112,10 @@ async def test_the_answer_to_a_start_that_was_cancelled_is_nobody_elses(host_wit
     assert session.process_ids == [process.pid]
     assert (workspace_path(host.config.data_dir, session.record.id) / "mine").exists()
     if premises.group:
-        inside = {process.pid} | descendants(process.pid)
+        inside = {process.pid, *descendants(process.pid)}
         assert set(premises.group.processes()) == inside
         assert os.getpid() not in inside
-    mine = {process.pid} | descendants(process.pid)
+    mine = {process.pid, *descendants(process.pid)}
     await until(lambda: forked_kernels(host) <= mine | {forking})
 
 
