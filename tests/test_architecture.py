@@ -61,7 +61,6 @@ def test_only_the_kernel_modules_know_jupyter_client():
         "sessions/kernels/kernel.py",
         "sessions/kernels/provisioner.py",
         "sessions/kernels/specs.py",  # which kernelspecs there are
-        "sessions/kernels/workbench_zygote/prepared.py",  # runs in the kernels' Python
     }
 
 
