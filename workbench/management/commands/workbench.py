@@ -9,6 +9,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -17,6 +18,7 @@ from django.core.management.base import BaseCommand
 from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
+from sessions.backup import BackupFailed, Copied, back_up, restore
 from sessions.engines.process import HostRunsAlready, run_host, running_host
 from sessions.kernels.doctor import Verdict, are_contained, examine
 from sessions.retention import Pruned, delete_history, ended_before
@@ -28,6 +30,8 @@ ACTIONS = {
     "web": "only a web process, in the foreground; any number may run at other ports",
     "stop": "end the server, the kernel host and all its sessions",
     "status": "say what runs",
+    "backup": "write all that the server keeps into a FILE, while it runs or not",
+    "restore": "make an empty data directory of such a FILE",
     "prune": "delete the history of sessions that ended long ago",
     "doctor": "say what this machine can contain and limit, and how to have more",
 }
@@ -46,6 +50,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", nargs="?", default="serve", choices=list(ACTIONS))
         parser.add_argument(
+            "file", nargs="?", type=Path, help="backup, restore: a tar, compressed if it ends in gz"
+        )
+        parser.add_argument(
             "--days",
             type=int,
             help="prune: of sessions that ended more than so many days ago; "
@@ -56,12 +63,20 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
-        if action == "prune":
-            self._prune(options["days"], dry_run=options["dry_run"])
-        elif options["days"] is not None or options["dry_run"]:
+        file, days, dry_run = options["file"], options["days"], options["dry_run"]
+        if (file is not None) != (action in ("backup", "restore")):
+            raise CommandError("backup and restore take a FILE, and nothing else does.")
+        if action != "prune" and (days is not None or dry_run):
             raise CommandError("--days and --dry-run belong to prune.")
-        else:
-            getattr(self, f"_{action}")()
+        match action:
+            case "prune":
+                self._prune(days, dry_run=dry_run)
+            case "backup":
+                self._backup(file)
+            case "restore":
+                self._restore(file)
+            case _:
+                getattr(self, f"_{action}")()
 
     def _serve(self) -> None:
         self._refuse_strangers()
@@ -118,6 +133,33 @@ class Command(BaseCommand):
         if pid is None:
             raise CommandError("No kernel host runs. Start it with: python manage.py workbench")
         self.stdout.write(f"The kernel host runs (process {pid}).")
+
+    def _backup(self, file: Path) -> None:
+        try:
+            copied = back_up(settings.WORKBENCH_DATA_DIR, file, self._step)
+        except BackupFailed as error:
+            raise CommandError(str(error)) from error
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(f"The database cannot be used ({error}).") from error
+        self.stdout.write(f"Wrote {file}: {_files(copied)}.")
+        if copied.left_out:
+            self.stdout.write(f"Left out {copied.left_out:,} that can be no files, or not be read.")
+        if not copied.has_database:
+            self.stdout.write("The database is not in it: back it up with its own tools (pg_dump).")
+
+    def _restore(self, file: Path) -> None:
+        if (pid := running_host()) is not None:
+            raise CommandError(
+                f"A kernel host runs for {settings.WORKBENCH_DATA_DIR} (process {pid}). "
+                "End it first, or restore into another WORKBENCH_DATA_DIR."
+            )
+        try:
+            copied = restore(file, settings.WORKBENCH_DATA_DIR, self._step)
+        except BackupFailed as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"Restored into {settings.WORKBENCH_DATA_DIR}: {_files(copied)}.")
+        if not copied.has_database:
+            self.stdout.write("The database was not in it: restore it with its own tools.")
 
     def _prune(self, days: int | None, *, dry_run: bool) -> None:
         if days is None and not settings.WORKBENCH_HISTORY_DAYS:
@@ -184,6 +226,11 @@ class Command(BaseCommand):
 
 def _nobody_waits() -> None:
     pass
+
+
+def _files(copied: Copied) -> str:
+    files = f"{copied.files:,} file{'s' * (copied.files != 1)}"
+    return f"{files} of {_sessions(copied.sessions)}"
 
 
 def _sessions(count: int) -> str:
