@@ -88,7 +88,7 @@ class SandboxProvisioner(LocalProvisioner):
 
     async def _fork(self, cmd: list[str], environment: dict[str, str]) -> bool:
         """Have it forked; False if it has to be started after all."""
-        if self.zygote is None or not self.zygote.is_ready or self._complaints is None:
+        if self.zygote is None or self._complaints is None or not await self.zygote.soon():
             return False
         assert self.sandbox is not None
         # What stands before is the interpreter and the module, which the zygote is already.

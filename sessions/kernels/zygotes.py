@@ -32,6 +32,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 PACKAGE = Path(workbench_zygote.__file__).parent
 INSIDE = "/opt/workbench"  # where the package is, for the zygote only
+SOON_SECONDS = 10.0  # for a zygote that is importing, by kernels that wait for it
+MOST_IMPATIENT = 2  # kernels that do not wait for it
 BIRTH_SECONDS = 10.0
 IMPORT_SECONDS = 120.0  # of one module: a cold disk, a slow machine
 MAX_MESSAGE_BYTES = 65_536
@@ -99,6 +102,8 @@ class Zygote:
         # Grows when what was forked before is not like what is forked from now on.
         self.generation = 0
         self._imported: list[int] = []
+        # Kernels that wanted to start while it was importing.
+        self._impatient = 0
         # Modules whose import ended a zygote, or took too long; or PREPARED, if that did.
         self._without: set[str] = set()
 
@@ -120,6 +125,20 @@ class Zygote:
     async def ready(self) -> None:
         """Return when it can fork."""
         await self._ready.wait()
+
+    async def soon(self) -> bool:
+        """Whether it can fork, now or after a short time worth waiting for.
+
+        While it imports, the first few kernels are faster by themselves. Many that start at once
+        by themselves take longer, all of them, than to wait for it.
+        """
+        if not self.is_ready and self._life is not None:
+            self._impatient += 1
+            if self._impatient > MOST_IMPATIENT:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(SOON_SECONDS):
+                        await self.ready()
+        return self.is_ready
 
     def check(self) -> bool:
         """Whether it can fork and is up to date; if it is not, a new one is on its way."""
@@ -212,6 +231,7 @@ class Zygote:
         self._imported = changed
         modules = [name for name in self.config.modules if name not in self._without]
         prepare = "" if PREPARED in self._without else PREPARED
+        self._impatient = 0
         life = self._life = _Life(self.config, modules, prepare)
         why = "it ended the process that was to fork them"
         try:

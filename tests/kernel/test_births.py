@@ -257,3 +257,17 @@ async def test_what_is_told_to_one_process_reaches_no_other(host_with_zygote: St
     process.kill()
 
     assert process.has_ended
+
+
+async def test_many_that_come_while_it_imports_wait_for_it(
+    host_with_zygote: Starter, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(zygotes, "SOON_SECONDS", PATIENCE_SECONDS)
+    host = await host_with_zygote(is_ready=False)
+    names = [f"s{number}" for number in range(6)]
+
+    said = await asyncio.gather(*(printed(host, "print(1)", identifier=name) for name in names))
+
+    assert said == ["1"] * 6
+    forked = [isinstance(process_of(host, name), ForkedProcess) for name in names]
+    assert forked.count(False) <= zygotes.MOST_IMPATIENT
