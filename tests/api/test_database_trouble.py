@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from django.db import connection
 
 from sessions import engines, operations, recorder
 from sessions.models import Event
 from sessions.operations import SessionRef
 from sessions.states import ExecutionState
+from tests.locked import locked_database
 
 pytestmark = [pytest.mark.kernel, pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 REF = SessionRef(owner_id=None, identifier="s")
 LINES = 300_000
 WAIT_SECONDS = 120.0
-
-
-@contextmanager
-def lock() -> Iterator[None]:
-    """Somebody else writes, and takes long."""
-    if connection.vendor != "sqlite":
-        pytest.skip("only SQLite has one writer")
-    other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
-    try:
-        other.execute("begin immediate")
-        yield
-    finally:
-        other.close()
 
 
 @pytest.fixture
@@ -53,7 +37,7 @@ async def closes(flow) -> None:
 @pytest.mark.parametrize("kind", ["code", "command"])
 async def test_output_waits_and_none_of_it_is_lost(flow, kind):
     await operations.run_code(REF, "kept = 1", origin="test")
-    with lock():
+    with locked_database():
         if kind == "code":
             code = f"for i in range({LINES}): print('line', i)"
             running = asyncio.create_task(operations.run_code(REF, code, origin="test"))
@@ -75,7 +59,7 @@ async def test_output_waits_and_none_of_it_is_lost(flow, kind):
 
 async def test_an_interrupt_meanwhile_keeps_the_kernel(flow):
     await operations.run_code(REF, "kept = 1", origin="test")
-    with lock():
+    with locked_database():
         code = "while True: print('x' * 1000)"
         running = asyncio.create_task(operations.run_code(REF, code, origin="test"))
         await closes(flow)

@@ -1,10 +1,8 @@
 """The event log's only writer."""
 
 import asyncio
-import sqlite3
 import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import asdict, fields, replace
 from uuid import uuid4
 
@@ -17,6 +15,7 @@ from sessions.kernels.records import ExecutionRecord, SessionRecord, now
 from sessions.models import Event, Execution, Session
 from sessions.recorder import DatabaseRecorder
 from sessions.states import EventType, ExecutionState, SessionState
+from tests.locked import locked_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -238,7 +237,7 @@ async def test_what_no_database_can_hold_is_left_out_and_the_rest_is_written(rec
 
 async def test_output_has_to_wait_while_too_much_is_unwritten(recorder, session, monkeypatch):
     monkeypatch.setattr(recorder_module, "MAX_WAITING", 10_000)
-    with lock():
+    with locked_database():
         for number in range(200):
             recorder.append(session, EventType.STREAM, stream(f"{number}\n" + "x" * 500))
             if number == 2:
@@ -253,7 +252,7 @@ async def test_output_has_to_wait_while_too_much_is_unwritten(recorder, session,
 
 async def test_a_database_that_takes_nothing_is_told_in_a_sentence(recorder, session):
     await recorder._in_thread(give_up_soon)
-    with lock(), pytest.raises(Unavailable, match="takes nothing"):
+    with locked_database(), pytest.raises(Unavailable, match="takes nothing"):
         await recorder.create_session(replace(a_session(), identifier="other"))
 
     await recorder.create_session(replace(a_session(), identifier="other"))
@@ -262,16 +261,3 @@ async def test_a_database_that_takes_nothing_is_told_in_a_sentence(recorder, ses
 def give_up_soon() -> None:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout = 100")
-
-
-@contextmanager
-def lock() -> Iterator[None]:
-    """Somebody else writes, and takes long."""
-    if connection.vendor != "sqlite":
-        pytest.skip("only SQLite has one writer")
-    other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None)
-    try:
-        other.execute("begin immediate")
-        yield
-    finally:
-        other.close()
