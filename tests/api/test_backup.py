@@ -47,6 +47,7 @@ def a_session(identifier: str, *, ended: bool = False) -> Session:
 @pytest.fixture
 def kept(data_dir: Path) -> Path:
     """The workspace of a live session, with whatever code may put there."""
+    # Only a database that is a file is in a backup: pg_dump copies the other.
     if connection.vendor != "sqlite":
         pytest.skip("other databases have tools of their own")
     data_dir.mkdir(parents=True, exist_ok=True)

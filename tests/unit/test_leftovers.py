@@ -188,6 +188,8 @@ def immutable(path: Path) -> Iterator[None]:
         try:
             fcntl.ioctl(file, FS_IOC_SETFLAGS, struct.pack("l", FS_IMMUTABLE_FL))
         except OSError as error:
+            # The file system has no such flag (tmpfs, overlays), or we may not set it (no root, no
+            # capability): nothing to install would change that.
             if error.errno in (errno.EPERM, errno.ENOTTY, errno.EOPNOTSUPP):
                 pytest.skip("no file can be made immutable here")
             raise

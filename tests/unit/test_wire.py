@@ -29,7 +29,7 @@ class End:
         self.peer = wire.Peer(self._receive, self._lose, other="a test")
         ours, self.far = socket.socketpair()
         self._ours = ours
-        self.far.setblocking(False)  # noqa: FBT003 - takes no name
+        self.far.setblocking(False)  # noqa: FBT003 - socket's takes no name
 
     async def connect(self) -> None:
         loop = asyncio.get_running_loop()
