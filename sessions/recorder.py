@@ -122,10 +122,10 @@ class DatabaseRecorder:
 
     # --- records.Recorder ---------------------------------------------------------------
 
-    async def live_sessions(self) -> set[UUID]:
-        """The sessions whose rows say that they have not ended."""
-        live: set[UUID] = await self._in_thread(_live_sessions)
-        return live
+    async def sessions_with_files(self) -> set[UUID]:
+        """See records.Recorder."""
+        found: set[UUID] = await self._in_thread(_sessions_with_files)
+        return found
 
     async def create_session(self, session: SessionRecord) -> None:
         """Write a new session at once. Raises Conflict if the name is taken, Unavailable."""
@@ -447,8 +447,9 @@ def _reconcile(host: str) -> list[SessionRecord]:
     return [_session_record(session) for session in sessions]
 
 
-def _live_sessions() -> set[UUID]:
-    return set(models.Session.objects.live().values_list("id", flat=True))
+def _sessions_with_files() -> set[UUID]:
+    states = [*LIVE_SESSION_STATES, SessionState.LOST]
+    return set(models.Session.objects.filter(state__in=states).values_list("id", flat=True))
 
 
 def _lose_execution(session: models.Session, execution: models.Execution) -> None:

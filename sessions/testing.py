@@ -8,7 +8,7 @@ from uuid import UUID
 from sessions.exceptions import Conflict
 from sessions.kernels.flow import Flow
 from sessions.kernels.records import Event, ExecutionRecord, SessionRecord, now, timestamp
-from sessions.states import EventType
+from sessions.states import LIVE_SESSION_STATES, EventType, SessionState
 
 
 class MemoryRecorder:
@@ -20,9 +20,10 @@ class MemoryRecorder:
         self.executions: dict[UUID, ExecutionRecord] = {}
         self.events: list[Event] = []
 
-    async def live_sessions(self) -> set[UUID]:
-        """Those that have not ended."""
-        return {id_ for id_, session in self.sessions.items() if session.ended_at is None}
+    async def sessions_with_files(self) -> set[UUID]:
+        """Those that have not ended, or are lost."""
+        states = {*LIVE_SESSION_STATES, SessionState.LOST}
+        return {id_ for id_, session in self.sessions.items() if session.state in states}
 
     async def create_session(self, session: SessionRecord) -> None:
         """Remember a session. Raises Conflict if its name is taken by one that has not ended."""

@@ -52,12 +52,12 @@ class Leftovers:
             {id_: path for path in _directories(sessions) if (id_ := _session(path.name))},
         )
 
-    async def remove(self, live: Container[UUID]) -> None:
-        """Remove all but what is of a session that is ``live``; ends early after ``stop``.
+    async def remove(self, kept: Container[UUID]) -> None:
+        """Remove all but what is of a session that is ``kept``; ends early after ``stop``.
 
         What cannot be removed is logged, and stays.
         """
-        ended = [path for id_, path in self.sessions.items() if id_ not in live]
+        ended = [path for id_, path in self.sessions.items() if id_ not in kept]
         for path in [*self.aside, *ended]:
             if self._is_over.is_set():
                 return

@@ -164,9 +164,8 @@ class Estate:
 
     async def take_back(self, session_id: UUID, limits: Limits) -> Premises:
         """Premises round the files that an earlier host kept. Raises SessionLimitReached, OSError."""
-        premises = await self.make(session_id, limits)
-        await asyncio.to_thread(self._give_files, premises)
-        return premises
+        path = workspace_path(self._config.data_dir, session_id)
+        return await asyncio.to_thread(self._take_back, session_id, path, limits)
 
     async def vacate(self, premises: Premises) -> None:
         """End what runs there and remove it, but keep the files for the next host."""
@@ -225,8 +224,28 @@ class Estate:
     # --- Internal, in threads -------------------------------------------------------------------
 
     def _make(self, key: UUID, path: Path, limits: Limits) -> Premises:
+        premises = self._found(key, path, limits)
+        try:
+            return self._furnish(premises)
+        except BaseException:
+            self._remove(premises)
+            raise
+
+    def _take_back(self, key: UUID, path: Path, limits: Limits) -> Premises:
+        """As ``_make``, round files that are there; whatever goes wrong, they stay."""
+        premises = self._found(key, path, limits)
+        try:
+            premises = self._furnish(premises)
+            self._give_files(premises)
+        except BaseException:
+            self._vacate(premises)
+            raise
+        return premises
+
+    def _found(self, key: UUID, path: Path, limits: Limits) -> Premises:
+        """What will be theirs; only a user's number is taken so far."""
         uid = self._identities.allocate() if self._identities else None
-        premises = Premises(
+        return Premises(
             key,
             Workspace(path, max_bytes=limits.workspace_bytes),
             self._config.run_dir / "k" / key.hex[:12],
@@ -234,15 +253,13 @@ class Estate:
             None,
             limits,
         )
-        try:
-            premises.workspace.create()
-            if uid is not None:
-                os.chown(path, uid, uid)
-            premises.private.mkdir(mode=0o700)
-            group = self._groups.create(key.hex, limits) if self._groups else None
-        except BaseException:
-            self._remove(premises)
-            raise
+
+    def _furnish(self, premises: Premises) -> Premises:
+        premises.workspace.create()
+        if premises.uid is not None:
+            os.chown(premises.workspace.root, premises.uid, premises.uid)
+        premises.private.mkdir(mode=0o700)
+        group = self._groups.create(premises.id.hex, premises.limits) if self._groups else None
         return replace(premises, group=group)
 
     def _hand_over(self, premises: Premises, session_id: UUID) -> Premises:

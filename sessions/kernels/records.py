@@ -134,8 +134,11 @@ class Recorder(Protocol):
     # that are no output are taken all the same.
     flow: Flow
 
-    async def live_sessions(self) -> set[UUID]:
-        """The sessions that have not ended, also those of other hosts."""
+    async def sessions_with_files(self) -> set[UUID]:
+        """Those whose files stay, also other hosts' sessions: they have not ended, or are lost.
+
+        Nobody chose the end of a lost one: its files are there for an operator to rescue.
+        """
 
     async def create_session(self, session: SessionRecord) -> None:
         """Write a new session; it is durable on return. Raises Conflict if the name is taken."""

@@ -194,7 +194,7 @@ class Roster:
     async def _tidy(self) -> None:
         """Removes what an earlier host left. Ends when that is done, or with the host."""
         try:
-            await self._leftovers.remove(await self._recorder.live_sessions())
+            await self._leftovers.remove(await self._recorder.sessions_with_files())
         except Exception:
             logger.exception("what an earlier host left could not be removed")
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -133,3 +134,21 @@ async def test_a_session_that_cannot_be_taken_back_is_lost_and_the_others_are_no
 
     assert (lost.state, lost.ended_at is None) == ("lost", False)
     assert "could not take it back" in lost.reason
+
+
+async def test_files_of_a_session_that_cannot_be_taken_back_are_never_deleted(tmp_path):
+    async with a_host(tmp_path) as first:
+        await run(first, "open('note', 'w').write('mine')")
+    mine = next(iter(first.recorder.sessions.values()))
+    # The host has one place for the sockets of both: it can take back only one.
+    twin = replace(mine, id=UUID(int=mine.id.int ^ 1), identifier="twin")
+    first.recorder.sessions[twin.id] = twin
+    theirs = workspace_path(first.config.data_dir, twin.id)
+    theirs.mkdir(parents=True)
+    (theirs / "note").write_text("theirs")
+
+    for _ in range(2):  # nor by the start after that
+        async with a_host(tmp_path, first) as host:
+            await host._sessions._tidying
+        assert (twin.state, (theirs / "note").read_text()) == ("lost", "theirs")
+    assert (workspace_path(first.config.data_dir, mine.id) / "note").read_text() == "mine"
