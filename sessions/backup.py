@@ -250,7 +250,8 @@ def restore(source: Path, data_dir: Path, say: Say) -> Copied:
             for each in _entries(Path(beside)):
                 each.rename(data_dir / each.name)
     except (tarfile.TarError, EOFError) as error:
-        raise BackupFailed(f"{source} is broken, or no backup: {error}.") from error
+        said = str(error).partition("\n")[0].rstrip(":. ")  # one line for each format it tried
+        raise BackupFailed(f"{source} is broken, or no backup: {said}.") from error
     except (OSError, sqlite3.Error) as error:
         raise BackupFailed(f"{source} could not be restored: {error}.") from error
     return copied

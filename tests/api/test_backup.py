@@ -171,6 +171,8 @@ def test_a_backup_that_was_cut_off_is_refused(kept: Path, data_dir: Path, tmp_pa
 
     with pytest.raises(BackupFailed, match="broken"):
         restore(backup, tmp_path / "target", quiet)
+    with pytest.raises(BackupFailed, match=r"^[^\n]+is broken, or no backup: [^\n]+$"):
+        restore(Path(__file__), tmp_path / "target", quiet)
 
     assert list((tmp_path / "target").iterdir()) == []
 
