@@ -36,18 +36,6 @@ def on_first(comm, message):
 comm.get_comm_manager().register_target({TARGET!r}, on_first)
 """
 
-# Run once in each kernel: who reads too slowly makes it wait. Otherwise it would drop what it
-# publishes beyond a thousand messages, silently.
-WAIT_FOR_READERS = """
-import threading, zmq
-thread, done = get_ipython().kernel.iopub_thread, threading.Event()
-def wait_for_readers():
-    thread.socket.setsockopt(zmq.XPUB_NODROP, 1)
-    done.set()
-thread.schedule(wait_for_readers)
-assert done.wait(10)
-"""
-
 # Run once in a kernel that was started before it was known for whom.
 SET_VARIABLES = """
 import os, sys, time

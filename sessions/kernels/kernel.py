@@ -44,6 +44,7 @@ from sessions.kernels.zygotes import Zygote
 logger = logging.getLogger(__name__)
 
 _INSIDE = Path(inside.__file__).read_text()
+_PATIENCE = Path(__file__).with_name("patience.py").read_text() + "\nbe_patient(get_ipython())\n"
 
 START_SECONDS = 60.0  # for a kernel to answer its first question
 QUESTION_SECONDS = 10.0  # for completion and inspection: the first one loads the analyser
@@ -469,8 +470,7 @@ class LiveKernel:
         if not isinstance(language, dict) or language.get("name") != "python":
             return
         self._answers_inside = await self._silently(f"exec({inside.FIRST!r}, {{}})") == "ok"
-        status = await self._silently(f"exec({inside.WAIT_FOR_READERS!r}, {{}})")
-        self._waits_for_us = status == "ok"
+        self._waits_for_us = await self._silently(f"exec({_PATIENCE!r}, {{}})") == "ok"
 
     async def _subscribe(self) -> None:
         """Hear what the kernel publishes; asked until something comes, as it may notice us late."""

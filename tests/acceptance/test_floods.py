@@ -20,7 +20,7 @@ from tests.running import RunningServer
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
 WAIT_SECONDS = 120.0
-WORK_SECONDS = 3.0  # of processor time that the host spends on a flood
+WORK_SECONDS = 2.0  # of processor time that the host spends on a flood
 MIB = 1024 * 1024
 MOST_GROWTH = 400 * MIB  # of a process, whatever code puts out
 READERS, SILENT = 150, 50
@@ -29,6 +29,18 @@ LINES = 20_000
 # Each goes on until it is interrupted.
 FLOODS = {
     "lines": "while True: print('x' * 1000)",
+    "a line without an end": "while True: print('x' * 1_000_000, end='')",
+    "threads": (
+        "import threading\n"
+        "def shout():\n"
+        "    while True: print('x' * 100_000)\n"
+        "for _ in range(8): threading.Thread(target=shout, daemon=True).start()\n"
+        "while True: print('x', end='')"
+    ),
+    "large displays": (
+        "from IPython.display import display\n"
+        "while True: display({'text/plain': 'x' * 1_000_000}, raw=True)"
+    ),
     "displays": "from IPython.display import display\nwhile True: display({'text/plain': 'x'}, raw=True)",
     "small messages": (
         "kernel = get_ipython().kernel\n"
