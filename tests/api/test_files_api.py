@@ -160,6 +160,18 @@ async def test_bytes_go_in_and_come_out(api: Files, session_id: UUID) -> None:
     assert row.origin == "api"
 
 
+async def test_a_part_of_a_file_comes_out_or_a_problem(api: Files) -> None:
+    await api.put("f", b"0123")
+
+    part = await api.client.get(api.url("/content", path="f"), headers={"Range": "bytes=1-2"})
+    beyond = await api.client.get(api.url("/content", path="f"), headers={"Range": "bytes=4-"})
+
+    assert (part.status_code, part["Content-Range"]) == (206, "bytes 1-2/4")
+    assert b"".join([piece async for piece in part]) == b"12"
+    assert is_problem(beyond, 416, "range_not_satisfiable")
+    assert beyond["Content-Range"] == "bytes */4"
+
+
 async def test_an_empty_file_can_be_written(api: Files, root: Path) -> None:
     assert (await api.put("empty", b"")).status_code == 201
 

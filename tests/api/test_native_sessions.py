@@ -152,6 +152,16 @@ async def test_an_unknown_parameter_is_named_with_those_there_are(api, method, a
     assert answer.json()["detail"].endswith(f"”; {there_are}.")
 
 
+@pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
+@pytest.mark.parametrize("address", ["", "nothing", "sessions/a%0Ab/files", "schema", "docs"])
+async def test_an_address_without_anything_is_a_problem_like_all_others(api, method, address):
+    answer = await getattr(api, method)(f"/api/v1/{address}?a=b")
+
+    assert answer.status_code == 404
+    assert answer["Content-Type"] == "application/problem+json"
+    assert answer.json()["code"] == "not_found"
+
+
 async def test_an_unknown_field_moves_no_file(api):
     for method, address in (("patch", "files?path=a"), ("post", "files/directories")):
         url = f"/api/v1/sessions/s/{address}"

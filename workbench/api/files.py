@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -27,9 +27,10 @@ from files.previews import (
 from sessions.exceptions import FileTooLarge, InvalidValue, PathInvalid
 from sessions.models import Session
 from workbench.api.base import ApiView, json_body, json_fields, origin_of
+from workbench.api.errors import render_error
 from workbench.dialects.base import json_response
 from workbench.dialects.downloads import download_response
-from workbench.errors import Refused
+from workbench.errors import Refused, problem_of
 
 # Whatever a file of a session holds, a browser that opens it runs nothing of it and asks nobody.
 CONTENT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -202,6 +203,12 @@ def _check_size(request: Request) -> None:
 
 def _sent(request: Request, download: Download) -> HttpResponseBase:
     response = download_response(request, download)
+    if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        message = "The file has no such range of bytes."
+        status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+        problem = problem_of(Refused(status, "range_not_satisfiable", message))
+        headers = {"Content-Range": response.headers["Content-Range"]}
+        return render_error(replace(problem, headers=headers))
     response.headers["Content-Security-Policy"] = CONTENT_POLICY
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"

@@ -5,12 +5,27 @@ An identifier may contain slashes: Azure's do. Django takes the first address th
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from typing import Any
+
+from django.http import Http404
+from django.urls import URLPattern, URLResolver, re_path
+from rest_framework.request import Request
 
 from workbench.api import files, notebook, sessions
+from workbench.api.base import ApiView
+
+
+class NothingView(ApiView):
+    """Every other address: there is nothing, which is said as all errors here are."""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Raise Http404, whatever is asked."""
+        raise Http404
+
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *files.urlpatterns,
     *notebook.urlpatterns,
     *sessions.urlpatterns,
+    re_path("", NothingView.as_view()),
 ]
