@@ -47,6 +47,9 @@ FOREIGN_HOST = (
 # When to try again if there is too much of something; nobody knows who will end what, and when.
 RETRY_SECONDS = 30
 NO_DATABASE = "The database does not answer at the moment. Try again in a while."
+NOTHING_HERE = "There is nothing at this address."
+BODY_TOO_LARGE = "The request body is too large."
+UNREADABLE = "The request cannot be read."
 BUG_MESSAGE = "Something went wrong in the server. Its log says what."
 
 
@@ -104,14 +107,14 @@ def problem_of(error: Exception) -> Problem:
 def _of_django(error: Exception) -> tuple[HTTPStatus, str, str]:
     match error:
         case Http404():
-            return HTTPStatus.NOT_FOUND, "not_found", "There is nothing at this address."
+            return HTTPStatus.NOT_FOUND, "not_found", NOTHING_HERE
         case PermissionDenied():
             return HTTPStatus.FORBIDDEN, "forbidden", "This is not allowed."
         case RequestDataTooBig():
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            return status, "request_too_large", "The request body is too large."
+            return status, "request_too_large", BODY_TOO_LARGE
         case SuspiciousOperation() | UnreadablePostError():
-            return HTTPStatus.BAD_REQUEST, "bad_request", "The request cannot be read."
+            return HTTPStatus.BAD_REQUEST, "bad_request", UNREADABLE
         case OperationalError() | InterfaceError():
             logger.warning("the database does not answer: %s", error)
             return HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", NO_DATABASE
@@ -151,7 +154,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """An address that nothing serves."""
-    message = "There is nothing at this address."
+    message = NOTHING_HERE
     return _page(request, HTTPStatus.NOT_FOUND, "not_found", message)
 
 

@@ -159,6 +159,8 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "channels",
     "sessions",
     "files",
@@ -200,6 +202,26 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "UNAUTHENTICATED_USER": None,
     "EXCEPTION_HANDLER": "workbench.errors.exception_handler",
+}
+# What the schema of the native API says beyond the operations.
+SPECTACULAR_SETTINGS = {
+    "OAS_VERSION": "3.1.0",
+    "DEFAULT_GENERATOR_CLASS": "workbench.api.schema.Generator",
+    "POSTPROCESSING_HOOKS": [],
+    "TITLE": "Workbench",
+    "DESCRIPTION": (
+        "Live Jupyter kernels: sessions, their notebooks and their files. Times are RFC 3339 in UTC. "
+        "Every error is `application/problem+json`. Parameters and fields that are not named here "
+        "are refused, and nothing is done."
+    ),
+    "VERSION": "1",
+    "LICENSE": {"name": "MIT"},
+    "TAGS": [
+        {"name": "Sessions", "description": "Sessions and the kernels they may have."},
+        {"name": "Notebooks", "description": "A session's notebook as a file."},
+        {"name": "Files", "description": "The files of a live session, in its workspace."},
+        {"name": "Schema", "description": "This description."},
+    ],
 }
 # A JSON body with code in it; files are streamed and have their own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024

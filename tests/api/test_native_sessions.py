@@ -139,8 +139,8 @@ async def test_an_unknown_field_is_named_with_those_there_are(api):
         ("get", "sessions/s/notebook.py?mode=append", "there are none at this address"),
         ("put", "sessions/s/notebook?made=append", "there are: mode"),
         ("get", "sessions/s/files?directory=a", "there are: path, recursive"),
-        ("delete", "sessions/s/files?file=a&path=a", "there are: path, recursive"),
-        ("put", "sessions/s/files/content?pth=a", "there are: path, inline, overwrite, at"),
+        ("delete", "sessions/s/files?path=a&recursive=1", "there are: path"),
+        ("put", "sessions/s/files/content?pth=a", "there are: path, overwrite"),
         ("get", "sessions/s/files/archive?paths=a", "there are: path"),
     ],
 )

@@ -7,27 +7,55 @@ from http import HTTPStatus
 from typing import Any, ClassVar
 
 from rest_framework.request import Request
+from rest_framework.serializers import Serializer
 
-from sessions.exceptions import InvalidValue, SessionNotFound
+from sessions.exceptions import InvalidValue, SessionNotFound, Unavailable
 from sessions.models import Session
 from workbench.access import owner_of
 from workbench.api.errors import render_error
-from workbench.dialects.base import AsyncView, json_object
-from workbench.errors import Refused, Renderer
+from workbench.api.operation import Failure, Failures, Parameter, is_set, operation_of
+from workbench.api.shapes import field_names
+from workbench.dialects.base import OTHER_SITE, AsyncView, json_object
+from workbench.errors import BODY_TOO_LARGE, NOTHING_HERE, UNREADABLE, Renderer
+
+NOT_JSON = Failure(
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "unsupported_media_type",
+    "Send JSON, with the header “Content-Type: application/json”.",
+)
+# An identifier with a line break leads nowhere.
+NO_ADDRESS = Failure(HTTPStatus.NOT_FOUND, "not_found", NOTHING_HERE)
+TOO_LARGE = Failure(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_too_large", BODY_TOO_LARGE)
 
 
 class ApiView(AsyncView):
-    """A view of the native API; its errors are ``application/problem+json``."""
+    """A view of the native API; its errors are ``application/problem+json``.
+
+    Each of its handlers is an ``operation``.
+    """
 
     takes_links = True
     render_error: Renderer = staticmethod(render_error)
-    # What may be in the query, whatever the method.
-    parameters: ClassVar[Collection[str]] = ()
+    # What its operations are about, in a word.
+    tag: ClassVar[str]
+    # What may go wrong whatever the method is.
+    failures: ClassVar[Failures] = (
+        InvalidValue,
+        Failure(HTTPStatus.BAD_REQUEST, "bad_request", UNREADABLE),
+        Failure(HTTPStatus.FORBIDDEN, "permission_denied", OTHER_SITE),
+    )
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Look at the query. Raises InvalidValue."""
         super().initial(request, *args, **kwargs)
-        _refuse_unknown("query parameter", request.query_params, self.parameters)
+        if asked := operation_of(self, request.method):
+            _refuse_unknown("query parameter", request.query_params, asked.query)
+
+
+class SessionView(ApiView):
+    """A view of what is below ``sessions/<identifier>``."""
+
+    failures = (*ApiView.failures, NO_ADDRESS, SessionNotFound, Unavailable)
 
     async def session_of(self, request: Request) -> Session:
         """The session in the address, live or ended. Raises SessionNotFound, also for others'."""
@@ -38,32 +66,44 @@ class ApiView(AsyncView):
         return session
 
 
-def json_body(request: Request, fields: Collection[str]) -> dict[str, Any]:
+def json_body(request: Request, shape: type[Serializer]) -> dict[str, Any]:
     """The JSON object in the body of a POST. Raises Refused unless it is labelled as JSON.
 
-    Raises InvalidValue if it has other ``fields`` than these.
+    Raises InvalidValue if it has other fields than ``shape``.
 
     Without the label, a page of another site could send it in its visitor's name: browsers ask
     before they send JSON, and not before they send text.
     """
     label = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if label != "application/json":
-        raise Refused(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "Send JSON, with the header “Content-Type: application/json”.",
-        )
-    return json_fields(request, fields)
+        raise NOT_JSON.refusal()
+    return json_fields(request, shape)
 
 
-def json_fields(request: Request, fields: Collection[str]) -> dict[str, Any]:
+def json_fields(request: Request, shape: type[Serializer]) -> dict[str, Any]:
     """The JSON object in the body, whatever its label.
 
-    Raises InvalidValue if it has other ``fields``: a typing error must not pass for a default.
+    Raises InvalidValue if it has other fields: a typing error must not pass for a default.
     """
     body = json_object(request)
-    _refuse_unknown("field", body, fields)
+    _refuse_unknown("field", body, field_names(shape))
     return body
+
+
+def read_flag(request: Request, parameter: Parameter) -> bool:
+    """What a flag of the query says. Raises InvalidValue."""
+    text = request.query_params.get(parameter.name, parameter.default)
+    if text not in parameter.choices:
+        raise InvalidValue(f"“{parameter.name}” must be 0 or 1.")
+    return is_set(text)
+
+
+def read_choice(request: Request, parameter: Parameter) -> str:
+    """Which choice of a parameter the query has. Raises InvalidValue for any other."""
+    text: str = request.query_params.get(parameter.name, parameter.default or "")
+    if text not in parameter.choices:
+        raise InvalidValue(f"“{parameter.name}” must be {' or '.join(parameter.choices)}.")
+    return text
 
 
 def origin_of(request: Request) -> str:

@@ -24,16 +24,66 @@ from files.previews import (
     TextPreview,
     preview_file,
 )
-from sessions.exceptions import FileTooLarge, InvalidValue, PathInvalid
+from sessions.exceptions import (
+    FileExists,
+    FileNotFound,
+    FileTooLarge,
+    PathInvalid,
+    WorkspaceFull,
+    WrongFileType,
+)
 from sessions.models import Session
-from workbench.api.base import ApiView, json_body, json_fields, origin_of
+from workbench.api import shapes
+from workbench.api.base import (
+    NOT_JSON,
+    TOO_LARGE,
+    SessionView,
+    json_body,
+    json_fields,
+    origin_of,
+    read_flag,
+)
 from workbench.api.errors import render_error
+from workbench.api.operation import Answer, Body, Failure, Parameter, flag, operation
 from workbench.dialects.base import json_response
 from workbench.dialects.downloads import download_response
-from workbench.errors import Refused, problem_of
+from workbench.errors import problem_of
 
 # Whatever a file of a session holds, a browser that opens it runs nothing of it and asks nobody.
 CONTENT_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+SESSION_ENDED = Failure(
+    HTTPStatus.NOT_FOUND, "session_ended", "This session has ended, and its files went with it."
+)
+RANGE_NOT_SATISFIABLE = Failure(
+    HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    "range_not_satisfiable",
+    "The file has no such range of bytes.",
+)
+DIRECTORY = Parameter(name="path", about="A directory; without it, the workspace.", example="data")
+PATH = Parameter(
+    name="path",
+    about="Relative to the workspace, or absolute below /mnt/data.",
+    example="data/table.csv",
+    is_required=True,
+)
+RECURSIVE = flag("recursive", "Whether to list also what is below.", default=False)
+INLINE = flag("inline", "Whether a picture may be shown in a page.", default=False)
+OVERWRITE = flag("overwrite", "Whether a file of that name is replaced.", default=True)
+AT = Parameter(
+    name="at", about="Anything, such as the time of a change, so that browsers ask anew."
+)
+RANGE = Parameter(
+    name="Range",
+    about="The part that is wanted. Several count as none.",
+    example="bytes=0-99",
+)
+DISPOSITION = {"Content-Disposition": "That it is to be saved, and under which name."}
+PART = Answer(
+    about="The part that `Range` asks for.",
+    shape=shapes.ANYTHING,
+    content_types=("*/*",),
+    headers={"Content-Range": "Which bytes these are, of how many."},
+)
 _PREVIEW_KINDS: dict[type[Preview], str] = {
     TextPreview: "text",
     TablePreview: "table",
@@ -54,26 +104,35 @@ def file_on_the_wire(info: FileInfo) -> dict[str, Any]:
     }
 
 
-class FilesView(ApiView):
+class FilesView(SessionView):
     """What the views of files share."""
+
+    tag = "Files"
+    failures = (*SessionView.failures, PathInvalid, SESSION_ENDED, FileNotFound, WrongFileType)
 
     async def session_with_files(self, request: Request) -> Session:
         """The live session in the address. Raises SessionNotFound, Refused if it has ended."""
         session = await self.session_of(request)
         if not session.is_live:
-            message = "This session has ended, and its files went with it."
-            raise Refused(HTTPStatus.NOT_FOUND, "session_ended", message)
+            raise SESSION_ENDED.refusal()
         return session
 
 
 class ListView(FilesView):
     """``…/files``: what is in a directory; also moves and deletes."""
 
-    parameters = ("path", "recursive")
-
+    @operation(
+        "list_files",
+        query=[DIRECTORY, RECURSIVE],
+        answers={HTTPStatus.OK: Answer(about="What is there.", shape=shapes.Files)},
+    )
     async def get(self, request: Request, **where: Any) -> HttpResponse:
-        """List a directory, by default the workspace."""
-        recursive = _flag(request, "recursive", default=False)
+        """List a directory, by default the workspace.
+
+        Regular files and directories, hidden ones too; links and devices are left out. At most
+        100,000.
+        """
+        recursive = read_flag(request, RECURSIVE)
         session = await self.session_with_files(request)
         directory = request.query_params.get("path", "")
         found = await files.list_files(session.id, directory, recursive=recursive)
@@ -84,15 +143,33 @@ class ListView(FilesView):
             }
         )
 
+    @operation(
+        "move_file",
+        query=[PATH],
+        body=Body(shape=shapes.NewPath, example={"path": "archive/table.csv"}),
+        answers={HTTPStatus.OK: Answer(about="It, at its new path.", shape=shapes.File)},
+        failures=[FileExists, WorkspaceFull, TOO_LARGE],
+    )
     async def patch(self, request: Request, **where: Any) -> HttpResponse:
-        """Give a file or directory another path."""
-        target = _new_path(json_fields(request, ["path"]))
+        """Give a file or directory another path.
+
+        Never in the place of another. Directories on the way are made.
+        """
+        target = _new_path(json_fields(request, shapes.NewPath))
         session = await self.session_with_files(request)
         info = await files.rename_file(session.id, _path(request), target)
         return json_response(file_on_the_wire(info))
 
+    @operation(
+        "delete_file",
+        query=[PATH],
+        answers={HTTPStatus.NO_CONTENT: Answer(about="It is gone.")},
+    )
     async def delete(self, request: Request, **where: Any) -> HttpResponse:
-        """Delete a file, or a directory with all that is in it."""
+        """Delete a file, or a directory with all that is in it.
+
+        Of a link, the link itself goes. It works also while the workspace is too full to run code.
+        """
         session = await self.session_with_files(request)
         await files.delete_file(session.id, _path(request), recursive=True)
         response = HttpResponse(status=HTTPStatus.NO_CONTENT)
@@ -103,12 +180,28 @@ class ListView(FilesView):
 class ContentView(FilesView):
     """``…/files/content``: the bytes of a file."""
 
-    # "at" means nothing here: it keeps a browser from showing what the file was before.
-    parameters = ("path", "inline", "overwrite", "at")
-
+    @operation(
+        "download_file",
+        query=[PATH, INLINE, AT],
+        headers=[RANGE],
+        answers={
+            HTTPStatus.OK: Answer(
+                about="Its content, labelled by its name.",
+                shape=shapes.ANYTHING,
+                content_types=("*/*",),
+                headers=DISPOSITION,
+            ),
+            HTTPStatus.PARTIAL_CONTENT: PART,
+        },
+        failures=[RANGE_NOT_SATISFIABLE],
+    )
     async def get(self, request: Request, **where: Any) -> HttpResponseBase:
-        """Send a file, to be saved; a picture also to be shown in a page, if it asks so."""
-        inline = _flag(request, "inline", default=False)
+        """Send a file, to be saved.
+
+        As an attachment, in ranges if asked. With `inline` a picture may be shown in a page.
+        Nothing in a file ever runs in the server's origin.
+        """
+        inline = read_flag(request, INLINE)
         session = await self.session_with_files(request)
         download = await files.open_file(session.id, _path(request))
         response = _sent(request, download)
@@ -116,9 +209,24 @@ class ContentView(FilesView):
             response.headers["Content-Disposition"] = "inline"
         return response
 
+    @operation(
+        "upload_file",
+        query=[PATH, OVERWRITE],
+        body=Body(
+            shape=shapes.BYTES,
+            content_type="application/octet-stream",
+            about="The content, whatever its label.",
+        ),
+        answers={HTTPStatus.CREATED: Answer(about="The file.", shape=shapes.File)},
+        failures=[FileExists, FileTooLarge, WorkspaceFull],
+    )
     async def put(self, request: Request, **where: Any) -> HttpResponse:
-        """Write a file: the request's body is its content, whatever its label."""
-        overwrite = _flag(request, "overwrite", default=True)
+        """Write a file.
+
+        Whole or not at all: its readers see the old one or the new one. Directories on the way
+        are made.
+        """
+        overwrite = read_flag(request, OVERWRITE)
         session = await self.session_with_files(request)
         target = _path(request)
         _check_size(request)
@@ -133,10 +241,26 @@ class ContentView(FilesView):
 class ArchiveView(FilesView):
     """``…/files/archive``: a directory, or a file, as a zip."""
 
-    parameters = ("path",)
-
+    @operation(
+        "download_archive",
+        query=[replace(DIRECTORY, about="A directory or file; without it, all files.")],
+        headers=[RANGE],
+        answers={
+            HTTPStatus.OK: Answer(
+                about="The zip.",
+                shape=shapes.BYTES,
+                content_types=("application/zip",),
+                headers=DISPOSITION,
+            ),
+            HTTPStatus.PARTIAL_CONTENT: replace(PART, content_types=("application/zip",)),
+        },
+        failures=[RANGE_NOT_SATISFIABLE, FileTooLarge],
+    )
     async def get(self, request: Request, **where: Any) -> HttpResponseBase:
-        """Pack and send it; without a path, all files of the session."""
+        """Send a directory, or a file, as a zip.
+
+        Without a path, all files, named after the session. 1 GiB at most.
+        """
         session = await self.session_with_files(request)
         wanted = request.query_params.get("path", "")
         info = await files.stat_file(session.id, wanted)
@@ -147,10 +271,17 @@ class ArchiveView(FilesView):
 class PreviewView(FilesView):
     """``…/files/preview``: a first look at a file."""
 
-    parameters = ("path",)
-
+    @operation(
+        "preview_file",
+        query=[PATH],
+        answers={HTTPStatus.OK: Answer(about="A first look.", shape=shapes.PREVIEWS)},
+    )
     async def get(self, request: Request, **where: Any) -> HttpResponse:
-        """Say what it looks like."""
+        """Take a first look at a file.
+
+        A bounded part of it, whatever it is: the beginning of a text or a table, where to get a
+        picture, or why there is nothing to show.
+        """
         session = await self.session_with_files(request)
         preview = await preview_file(session.id, _path(request))
         return json_response({"kind": _PREVIEW_KINDS[type(preview)], **asdict(preview)})
@@ -159,9 +290,18 @@ class PreviewView(FilesView):
 class DirectoriesView(FilesView):
     """``…/files/directories``: new ones."""
 
+    @operation(
+        "make_directory",
+        body=Body(shape=shapes.NewPath, example={"path": "data/2026"}),
+        answers={HTTPStatus.CREATED: Answer(about="The directory.", shape=shapes.File)},
+        failures=[NOT_JSON, WorkspaceFull, TOO_LARGE],
+    )
     async def post(self, request: Request, **where: Any) -> HttpResponse:
-        """Make a directory, and those on the way; one that exists is fine."""
-        target = _new_path(json_body(request, ["path"]))
+        """Make a directory.
+
+        And those on the way; one that exists is fine.
+        """
+        target = _new_path(json_body(request, shapes.NewPath))
         session = await self.session_with_files(request)
         info = await files.make_directory(session.id, target)
         return json_response(file_on_the_wire(info), HTTPStatus.CREATED)
@@ -172,7 +312,7 @@ class DirectoriesView(FilesView):
 
 def _path(request: Request) -> str:
     """The path in the query. Raises PathInvalid without one: no default may be deleted."""
-    found: str = request.query_params.get("path", "")
+    found: str = request.query_params.get(PATH.name, "")
     if not found:
         raise PathInvalid("The query has no “path”.")
     return found
@@ -185,14 +325,6 @@ def _new_path(body: dict[str, Any]) -> str:
     return found
 
 
-def _flag(request: Request, name: str, *, default: bool) -> bool:
-    text = request.query_params.get(name)
-    values = {None: default, "0": False, "false": False, "1": True, "true": True}
-    if text not in values:
-        raise InvalidValue(f"“{name}” must be 0 or 1.")
-    return values[text]
-
-
 def _check_size(request: Request) -> None:
     """Refuse what is too large before a byte of it is copied."""
     limit = settings.WORKBENCH_MAX_UPLOAD_BYTES
@@ -203,12 +335,9 @@ def _check_size(request: Request) -> None:
 
 def _sent(request: Request, download: Download) -> HttpResponseBase:
     response = download_response(request, download)
-    if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-        message = "The file has no such range of bytes."
-        status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
-        problem = problem_of(Refused(status, "range_not_satisfiable", message))
+    if response.status_code == RANGE_NOT_SATISFIABLE.status:
         headers = {"Content-Range": response.headers["Content-Range"]}
-        return render_error(replace(problem, headers=headers))
+        return render_error(replace(problem_of(RANGE_NOT_SATISFIABLE.refusal()), headers=headers))
     response.headers["Content-Security-Policy"] = CONTENT_POLICY
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
     response.headers["Cache-Control"] = "no-store"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
@@ -13,25 +14,56 @@ from django.utils.http import content_disposition_header
 from rest_framework.request import Request
 
 from sessions import notebook, operations
-from sessions.exceptions import HostUnavailable, InvalidValue
+from sessions.exceptions import HostUnavailable, NotebookFull
 from sessions.notebook import Document
 from sessions.notebook_files import from_ipynb, to_ipynb, to_python
 from sessions.notebook_html import to_html
-from workbench.api.base import ApiView
+from workbench.api import shapes
+from workbench.api.base import TOO_LARGE, SessionView, read_choice
+from workbench.api.operation import Answer, Body, Parameter, operation
 from workbench.dialects.base import json_response, read_body
 
 # Whatever a notebook holds, a browser that shows it all the same runs nothing of it as ours.
 CONTENT_POLICY = "sandbox; default-src 'none'"
-MODES = ("append", "replace")
+IPYNB, PYTHON, HTML = "application/x-ipynb+json", "text/x-python", "text/html"
+DISPOSITION = {"Content-Disposition": "That it is to be saved, named after the session."}
+MODE = Parameter(
+    name="mode",
+    about="Whether its cells come behind those that are there, or instead of them.",
+    choices=("append", "replace"),
+    default="append",
+)
+
+EXAMPLE = {
+    "nbformat": 4,
+    "nbformat_minor": 5,
+    "metadata": {},
+    "cells": [
+        {
+            "id": "first",
+            "cell_type": "code",
+            "source": "print(6 * 7)",
+            "metadata": {},
+            "execution_count": None,
+            "outputs": [],
+        }
+    ],
+}
 
 
-class ExportView(ApiView):
+class NotebookView(SessionView):
+    """What the views of notebooks share."""
+
+    tag = "Notebooks"
+
+
+class ExportView(NotebookView):
     """``GET …/notebook.ipynb`` and its like: a file named after the session."""
 
     suffix: ClassVar[str]
     content_type: ClassVar[str]
 
-    async def get(self, request: Request, **where: Any) -> HttpResponse:
+    async def export(self, request: Request) -> HttpResponse:
         """The whole notebook, in order, with what its cells last put out."""
         document = await notebook.read_document(await self.session_of(request))
         content = await self.content(document, await _kernelspec(document.session.kernel_name))
@@ -53,7 +85,26 @@ class IpynbView(ExportView):
     """For Jupyter and its relatives."""
 
     suffix = ".ipynb"
-    content_type = "application/x-ipynb+json"
+    content_type = IPYNB
+
+    @operation(
+        "export_ipynb",
+        answers={
+            HTTPStatus.OK: Answer(
+                about="The notebook.",
+                shape=shapes.NOTEBOOK,
+                content_types=(IPYNB,),
+                headers=DISPOSITION,
+            )
+        },
+    )
+    async def get(self, request: Request, **where: Any) -> HttpResponse:
+        """Export the notebook as .ipynb.
+
+        With what its cells last put out, in nbformat 4.5. Where a cell's last run came from, how
+        and when it ended is below `workbench` in its metadata, its times below `execution`.
+        """
+        return await self.export(request)
 
     async def content(self, document: Document, kernelspec: dict[str, Any] | None) -> bytes:
         return await asyncio.to_thread(_ipynb, document, kernelspec)
@@ -63,7 +114,22 @@ class PythonView(ExportView):
     """For editors and Python."""
 
     suffix = ".py"
-    content_type = "text/x-python; charset=utf-8"
+    content_type = f"{PYTHON}; charset=utf-8"
+
+    @operation(
+        "export_python",
+        answers={
+            HTTPStatus.OK: Answer(
+                about="The code.", shape=shapes.TEXT, content_types=(PYTHON,), headers=DISPOSITION
+            )
+        },
+    )
+    async def get(self, request: Request, **where: Any) -> HttpResponse:
+        """Export the notebook as Python.
+
+        In `# %%` cells; text, magics and code of other languages are comments.
+        """
+        return await self.export(request)
 
     async def content(self, document: Document, kernelspec: dict[str, Any] | None) -> bytes:
         return (await asyncio.to_thread(to_python, document, kernelspec)).encode()
@@ -73,24 +139,52 @@ class HtmlView(ExportView):
     """For people without either."""
 
     suffix = ".html"
-    content_type = "text/html; charset=utf-8"
+    content_type = f"{HTML}; charset=utf-8"
+
+    @operation(
+        "export_html",
+        answers={
+            HTTPStatus.OK: Answer(
+                about="The page.", shape=shapes.TEXT, content_types=(HTML,), headers=DISPOSITION
+            )
+        },
+    )
+    async def get(self, request: Request, **where: Any) -> HttpResponse:
+        """Export the notebook as a page that stands alone.
+
+        Only formulas, diagrams and widgets need the internet. Its outputs may hold scripts: it
+        comes as an attachment, and in a sandbox.
+        """
+        return await self.export(request)
 
     async def content(self, document: Document, kernelspec: dict[str, Any] | None) -> bytes:
         ipynb = await asyncio.to_thread(to_ipynb, document, kernelspec)
         return await to_html(ipynb, document.session.identifier)
 
 
-class NotebookView(ApiView):
+class ImportView(NotebookView):
     """``PUT …/notebook``."""
 
-    parameters = ("mode",)
-
+    @operation(
+        "import_notebook",
+        query=[MODE],
+        body=Body(
+            shape=shapes.NOTEBOOK_OF_ANY_VERSION,
+            content_type=IPYNB,
+            about="The file, whatever its label; up to 20 MiB.",
+            example=EXAMPLE,
+        ),
+        answers={HTTPStatus.OK: Answer(about="What was done.", shape=shapes.Imported)},
+        failures=[NotebookFull, TOO_LARGE],
+    )
     async def put(self, request: Request, **where: Any) -> HttpResponse:
-        """Take the cells of an .ipynb file: behind those that are there, or instead of them."""
+        """Import the cells of an .ipynb file.
+
+        Behind those that are there, or instead of them. A file that is broken or too large
+        changes nothing.
+        """
         session = await self.session_of(request)
-        mode = request.GET.get("mode", "append")
-        if mode not in MODES:
-            raise InvalidValue("“mode” must be append or replace.")
+        mode = read_choice(request, MODE)
         metadata, cells = await asyncio.to_thread(from_ipynb, read_body(request))
         is_new = mode == "replace" or (await notebook.state_of(session.id))[0] == 0
         version = await notebook.add_cells(
@@ -114,5 +208,5 @@ urlpatterns: list[URLPattern] = [
     path("sessions/<path:identifier>/notebook.ipynb", IpynbView.as_view()),
     path("sessions/<path:identifier>/notebook.py", PythonView.as_view()),
     path("sessions/<path:identifier>/notebook.html", HtmlView.as_view()),
-    path("sessions/<path:identifier>/notebook", NotebookView.as_view()),
+    path("sessions/<path:identifier>/notebook", ImportView.as_view()),
 ]

@@ -13,24 +13,57 @@ from django.urls import URLPattern, path
 from rest_framework.request import Request
 
 from sessions import notebook, operations
-from sessions.exceptions import Conflict, InvalidValue, SessionNotFound
+from sessions.exceptions import (
+    Conflict,
+    HostUnavailable,
+    InvalidValue,
+    KernelspecNotFound,
+    KernelStartFailed,
+    SessionLimitReached,
+    SessionNotFound,
+    Unavailable,
+)
 from sessions.kernels.policy import policy_for
 from sessions.models import Session
 from sessions.notebook_files import cells_of, to_ipynb
 from sessions.operations import SessionRef
 from workbench.access import owner_of
-from workbench.api.base import ApiView, json_body, origin_of
+from workbench.api import shapes
+from workbench.api.base import NOT_JSON, TOO_LARGE, ApiView, json_body, origin_of
+from workbench.api.operation import Answer, Body, operation
 from workbench.dialects.base import json_response
-
-FIELDS = ("identifier", "kernel", "notebook_of", "network", "limits")
 
 
 class SessionsView(ApiView):
     """``POST sessions``."""
 
+    tag = "Sessions"
+
+    @operation(
+        "open_session",
+        body=Body(shape=shapes.NewSession, example={"identifier": "demo", "kernel": "python3"}),
+        answers={
+            HTTPStatus.CREATED: Answer(about="It is new.", shape=shapes.Opened),
+            HTTPStatus.OK: Answer(about="It was open already.", shape=shapes.Opened),
+        },
+        failures=[
+            NOT_JSON,
+            TOO_LARGE,
+            SessionNotFound,
+            KernelspecNotFound,
+            Conflict,
+            SessionLimitReached,
+            Unavailable,
+            HostUnavailable,
+            KernelStartFailed,
+        ],
+    )
     async def post(self, request: Request) -> HttpResponse:
-        """Open a session, on request with the cells of another one; find it if it is open."""
-        body = json_body(request, FIELDS)
+        """Open a session, or find it if it is open.
+
+        On request with the cells of another one, live or ended.
+        """
+        body = json_body(request, shapes.NewSession)
         policy = _policy(body)
         owner_id = await owner_of(request._request)
         identifier = _text(body, "identifier") or f"session-{secrets.token_hex(4)}"
@@ -53,8 +86,18 @@ class SessionsView(ApiView):
 class KernelspecsView(ApiView):
     """``GET kernelspecs``."""
 
+    tag = "Sessions"
+
+    @operation(
+        "list_kernelspecs",
+        answers={HTTPStatus.OK: Answer(about="All of them.", shape=shapes.Kernelspecs)},
+        failures=[HostUnavailable],
+    )
     async def get(self, request: Request) -> HttpResponse:
-        """The installed kernels, the default first."""
+        """List the installed kernels, the default first.
+
+        Their names are what `kernel` may be when a session is opened.
+        """
         return json_response({"kernelspecs": await operations.kernelspecs()})
 
 

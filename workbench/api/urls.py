@@ -11,7 +11,7 @@ from django.http import Http404
 from django.urls import URLPattern, URLResolver, re_path
 from rest_framework.request import Request
 
-from workbench.api import files, notebook, sessions
+from workbench.api import files, notebook, reference, sessions
 from workbench.api.base import ApiView
 
 
@@ -27,5 +27,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *files.urlpatterns,
     *notebook.urlpatterns,
     *sessions.urlpatterns,
+    *reference.urlpatterns,
     re_path("", NothingView.as_view()),
 ]

@@ -1,0 +1,207 @@
+"""The native API in OpenAPI 3.1, made from the operations of its views.
+
+drf-spectacular finds the views, makes JSON Schema of the shapes, and checks the whole
+(``manage.py spectacular --validate``). It is imported by nobody but who wants the schema.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import Any, Literal, cast
+
+from drf_spectacular.generators import EndpointEnumerator, SchemaGenerator
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.plumbing import ComponentRegistry
+from drf_spectacular.renderers import OpenApiYamlRenderer
+from rest_framework.serializers import Serializer
+
+from workbench.api import shapes
+from workbench.api.base import ApiView
+from workbench.api.errors import CONTENT_TYPE
+from workbench.api.operation import (
+    Answer,
+    Body,
+    Failure,
+    Failures,
+    Operation,
+    Parameter,
+    Shape,
+    failure_of,
+    operation_of,
+)
+
+Direction = Literal["request", "response"]
+
+IDENTIFIER = {
+    "name": "identifier",
+    "in": "path",
+    "required": True,
+    "description": (
+        "A session's id, or its identifier; of several with the same, the live one, or else the "
+        "newest. Slashes in it may be encoded or not."
+    ),
+    "schema": {"type": "string", "pattern": r"^\S+$"},
+    "example": "demo",
+}
+RETRY_AFTER = {"Retry-After": "Seconds until it is worth another try."}
+
+
+@cache
+def as_json() -> bytes:
+    """The schema in JSON, made once."""
+    document = Generator().get_schema(public=True)
+    return json.dumps(document, ensure_ascii=False, indent=2).encode()
+
+
+@cache
+def as_yaml() -> bytes:
+    """The schema in YAML, made once."""
+    content: bytes = OpenApiYamlRenderer().render(json.loads(as_json()), renderer_context={})
+    return content
+
+
+class NativeEndpoints(EndpointEnumerator):
+    """The addresses of the native API, and none of the other contracts'."""
+
+    def should_include_endpoint(self, path: str, callback: Any) -> bool:
+        """Whether a view is one of ours."""
+        view = getattr(callback, "cls", None)
+        return isinstance(view, type) and issubclass(view, ApiView)
+
+
+class Generator(SchemaGenerator):
+    """drf-spectacular's, for the native API: its command uses it as well."""
+
+    endpoint_inspector_cls = NativeEndpoints
+
+    def create_view(self, callback: Any, method: str, request: Any = None) -> Any:
+        """A view, to be described by its operations."""
+        view = super().create_view(callback, method, request)
+        view.schema = Described()
+        return view
+
+
+class Described(AutoSchema):
+    """Words an operation in OpenAPI."""
+
+    def get_operation(
+        self,
+        path: str,
+        path_regex: str,
+        path_prefix: str,
+        method: str,
+        registry: ComponentRegistry,
+    ) -> dict[str, Any] | None:
+        """The operation behind a method; None if it has none, so that it is left out."""
+        self.registry = registry
+        view = cast(ApiView, self.view)
+        operation = operation_of(view, method)
+        if operation is None:
+            return None
+        told = inspect.getdoc(getattr(view, method.lower())) or ""
+        summary, _, description = told.partition("\n")
+        parameters = [IDENTIFIER] if "{identifier}" in path else []
+        parameters += [_parameter(each, "query") for each in operation.query.values()]
+        parameters += [_parameter(each, "header") for each in operation.headers]
+        return {
+            "operationId": operation.name,
+            "summary": summary.removesuffix("."),
+            "description": description.strip(),
+            "tags": [view.tag],
+            **({"parameters": parameters} if parameters else {}),
+            **({"requestBody": self._body(operation.body)} if operation.body else {}),
+            "responses": self._responses(operation, (*view.failures, *operation.failures)),
+        }
+
+    def _body(self, body: Body) -> dict[str, Any]:
+        content = {"schema": self._schema(body.shape, "request")}
+        if body.example is not None:
+            content["example"] = body.example
+        return {
+            **({"description": body.about} if body.about else {}),
+            "required": True,
+            "content": {body.content_type: content},
+        }
+
+    def _responses(self, operation: Operation, errors: Failures) -> dict[str, Any]:
+        failures: dict[HTTPStatus, list[Failure]] = {}
+        for failure in map(failure_of, errors):
+            failures.setdefault(failure.status, []).append(failure)
+        answers = {
+            str(int(status)): self._answer(each) for status, each in operation.answers.items()
+        }
+        problems = {
+            str(int(status)): self._problem(failures[status]) for status in sorted(failures)
+        }
+        return answers | problems
+
+    def _answer(self, answer: Answer) -> dict[str, Any]:
+        content = {}
+        if answer.shape is not None:
+            schema = self._schema(answer.shape, "response")
+            content = {"content": {each: {"schema": schema} for each in answer.content_types}}
+        return {"description": answer.about, **_headers(answer.headers), **content}
+
+    def _problem(self, failures: list[Failure]) -> dict[str, Any]:
+        """The answer for ways to fail that have one status."""
+        codes = {failure.code: failure.message for failure in failures}
+        schema = {
+            "allOf": [
+                self._schema(shapes.Problem, "response"),
+                {"properties": {"code": {"enum": list(codes)}}},
+            ]
+        }
+        is_limit = failures[0].status == HTTPStatus.TOO_MANY_REQUESTS
+        return {
+            "description": "\n".join(f"- `{code}`: {text}" for code, text in codes.items()),
+            **_headers(RETRY_AFTER if is_limit else {}),
+            "content": {CONTENT_TYPE: {"schema": schema}},
+        }
+
+    def _schema(self, shape: Shape, direction: Direction) -> dict[str, Any]:
+        if isinstance(shape, tuple):
+            return {"oneOf": [self._schema(each, direction) for each in shape]}
+        if isinstance(shape, Mapping):
+            return dict(shape)
+        reference: dict[str, Any] = self.resolve_serializer(shape, direction).ref
+        return reference
+
+    def _map_serializer(
+        self,
+        serializer: Serializer,
+        direction: Direction,
+        bypass_extensions: bool = False,  # noqa: FBT001, FBT002  # drf-spectacular's signature
+    ) -> dict[str, Any]:
+        schema: dict[str, Any] = super()._map_serializer(serializer, direction, bypass_extensions)
+        if direction == "request":
+            schema["additionalProperties"] = False  # refused: see workbench.api.base
+        return schema
+
+
+def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    if parameter.choices:
+        schema["enum"] = list(parameter.choices)
+    if parameter.default is not None:
+        schema["default"] = parameter.default
+    if parameter.is_required:
+        schema["minLength"] = 1
+    return {
+        "name": parameter.name,
+        "in": place,
+        **({"required": True} if parameter.is_required else {}),
+        "description": parameter.about,
+        "schema": schema,
+        **({"example": parameter.example} if parameter.example else {}),
+    }
+
+
+def _headers(said: Mapping[str, str]) -> dict[str, Any]:
+    headers = {
+        name: {"description": about, "schema": {"type": "string"}} for name, about in said.items()
+    }
+    return {"headers": headers} if headers else {}
