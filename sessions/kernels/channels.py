@@ -85,7 +85,7 @@ class Channels:
             url,
             on_frames=lambda frames: self._read(channel, frames),
             on_lost=lambda: self._on_lost(channel),
-            flow=self._flow if channel == "iopub" else None,
+            flow=self._flow if waits else None,
         )
 
     def send(

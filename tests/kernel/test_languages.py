@@ -1,5 +1,6 @@
 """Any installed kernelspec can be a session's kernel; commands run whatever the machine has."""
 
+import asyncio
 import shutil
 
 import pytest
@@ -32,6 +33,18 @@ async def test_a_failing_bash_command_says_so(host):
 
     assert result["state"] == "failed"
     assert "/no/such/directory" in fold(result["events"]).stdout
+
+
+async def test_what_would_be_dropped_is_read_even_if_nothing_should_be(host):
+    """A kernel that does not wait for its readers: what it puts out cannot wait there."""
+    await host.open_session(**NAMED, origin="test", kernel_name="bash")
+    await run(host, "true")
+
+    host.recorder.flow.close()
+    async with asyncio.timeout(60):
+        result = await run(host, "seq 1 5000")
+
+    assert fold(result["events"]).stdout.split() == [str(n) for n in range(1, 5001)]
 
 
 async def test_the_installed_kernels_are_listed_default_first(host):
