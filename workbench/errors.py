@@ -18,6 +18,7 @@ from django.core.exceptions import (
     PermissionDenied,
     RequestDataTooBig,
     SuspiciousOperation,
+    TooManyFieldsSent,
 )
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
@@ -142,8 +143,18 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """A request that Django refused before any view, such as one for another host's name."""
-    message = FOREIGN_HOST if isinstance(exception, DisallowedHost) else "The request is not valid."
+    """A request that was refused before any view, such as one for another host's name."""
+    match exception:
+        case DisallowedHost():
+            message = FOREIGN_HOST
+        case UnicodeDecodeError():
+            message = "The query of the address is not UTF-8."
+        case TooManyFieldsSent():
+            message = "The query of the address has too many parameters."
+        case ValueError() | LookupError():
+            message = "The header Content-Type cannot be read."
+        case _:
+            message = "The request is not valid."
     return _page(request, HTTPStatus.BAD_REQUEST, "bad_request", message)
 
 

@@ -19,17 +19,19 @@ from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.core.exceptions import RequestAborted
+from django.core.exceptions import RequestAborted, SuspiciousOperation
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.signals import request_finished, request_started
 from django.db import connections
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch, get_resolver, set_script_prefix
+
+from workbench.errors import bad_request
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -84,6 +86,20 @@ class Handler(ASGIHandler):
                     await sync_to_async(end)()
                 else:
                     end()
+
+    def create_request(  # type: ignore[override]  # Django's is untyped
+        self, scope: Any, body_file: Any
+    ) -> tuple[HttpRequest, None] | tuple[None, HttpResponse]:
+        """The request, or the refusal of one whose label or query cannot be read.
+
+        Django reads both that early, and would let most of their errors through to the server.
+        """
+        try:
+            return self.request_class(scope, body_file), None
+        except (ValueError, LookupError, SuspiciousOperation) as error:
+            rest = [header for header in scope["headers"] if header[0] != b"content-type"]
+            readable = {**scope, "headers": rest, "query_string": b""}
+            return None, bad_request(self.request_class(readable, body_file), error)
 
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
         """Django's, with the latest addresses remembered: it tries some fifty patterns."""

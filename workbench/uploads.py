@@ -116,6 +116,9 @@ def _parse(request: HttpRequest, *, whole_names: bool) -> list[UploadedFile]:
     except (MultiPartParserError, SuspiciousOperation) as error:
         handler.close()
         raise InvalidValue(f"The multipart body is not valid: {error}") from error
+    except (UnicodeError, LookupError) as error:  # Python knows charsets that are none of text
+        handler.close()
+        raise InvalidValue("The multipart body is not in the charset that it names.") from error
     if not handler.files:
         raise InvalidValue("The multipart body has no file part with a usable file name.")
     return handler.files

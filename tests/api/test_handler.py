@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -63,10 +64,12 @@ urlpatterns = [
 class Client:
     """One request to the handler, as a server makes it."""
 
-    def __init__(self, handler: Handler, address: str, query: bytes = b"") -> None:
+    def __init__(
+        self, handler: Handler, address: str, query: bytes = b"", label: bytes = b""
+    ) -> None:
         scope = {
             **{"type": "http", "method": "GET", "path": address, "query_string": query},
-            "headers": [(b"host", b"localhost")],
+            "headers": [(b"host", b"localhost"), (b"content-type", label)],
         }
         self.sent: list[dict[str, Any]] = []
         self._read = False
@@ -161,8 +164,19 @@ async def test_the_same_address_may_be_asked_for_different_things(handler):
     assert [await each.answer() for each in (first, second)] == [(200, b"a1"), (200, b"a2")]
 
 
-async def test_what_cannot_be_read_is_refused(handler, signals):
-    status, _ = await Client(handler, "/compute/a", b"more=\xff").answer()
+@pytest.mark.parametrize(
+    ("query", "label", "what"),
+    [
+        (b"more=\xff", b"", "The query of the address is not UTF-8."),
+        (b"", b"a/b; c*=nothing''d", "The header Content-Type cannot be read."),
+        (b"", b"a/b; c*=idna''%ff", "The header Content-Type cannot be read."),
+        # Django reads the query as soon as a label names a charset.
+        (b"&a" * 1001, b"a/b; charset=utf-8", "The query of the address has too many parameters."),
+    ],
+)
+async def test_what_cannot_be_read_is_refused(handler, signals, query, label, what):
+    status, body = await Client(handler, "/compute/a", query, label).answer()
 
     assert status == 400
+    assert json.loads(body) == {"error": {"code": "bad_request", "message": what}}
     assert len(signals) == 2

@@ -173,6 +173,9 @@ BASE64 = part().replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n
         pytest.param(part("..") + END, MULTIPART, id="dots for a name"),
         pytest.param(BASE64 + END, MULTIPART, id="bad base64"),
         pytest.param(part() * 101 + END, MULTIPART, id="too many files"),
+        # Django looks a charset up, and finds those that are no text, or know no replacements.
+        pytest.param(FIELD + part() + END, f"{MULTIPART}; charset=hex", id="charset of no text"),
+        pytest.param(FIELD + part() + END, f"{MULTIPART}; charset=idna", id="charset of hosts"),
     ],
 )
 @pytest.mark.parametrize("chunked", [False, True])
