@@ -192,4 +192,6 @@ def _renderer_at(request: HttpRequest) -> Renderer:
         view = resolve(request.path_info).func
     except Resolver404:
         return render_problem
+    if view_for := getattr(view, "view_for", None):  # the address of several faces
+        view = view_for(request)
     return getattr(getattr(view, "view_class", None), "render_error", render_problem)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from django.http import HttpResponse
 
 from sessions import exceptions
+from workbench.dialects.azure.versions import SUPPORTED
 from workbench.dialects.base import json_response
 from workbench.errors import Problem, Refused
 
@@ -61,7 +62,8 @@ def render_error(problem: Problem) -> HttpResponse:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         # Seen flat in the cloud, where clients look for it to wait and try again.
         body |= error
-    return json_response(body, status, problem.headers | {"x-ms-error-code": code})
+    headers = {"x-ms-error-code": code, "api-supported-versions": SUPPORTED}
+    return json_response(body, status, problem.headers | headers)
 
 
 def _code_and_status(problem: Problem) -> tuple[str, int]:
