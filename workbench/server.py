@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any, BinaryIO
 
 from daphne.http_protocol import HTTPFactory as DaphneHTTPFactory
@@ -144,6 +145,13 @@ class Request(WebRequest):  # type: ignore[misc]  # daphne is untyped
             super().requestReceived(command, path, version)
 
     def process(self) -> None:
+        # Daphne would take anybody's word for the address that we are mounted at.
+        self.requestHeaders.removeHeader(b"Daphne-Root-Path")
+        # It knows that a header may hold anything, but not this one.
+        protocols = self.requestHeaders.getRawHeaders(b"Sec-WebSocket-Protocol", [])
+        if not all(value.isascii() for value in protocols):
+            self.basic_error(HTTPStatus.BAD_REQUEST, b"Bad Request", "Invalid header value")
+            return
         super().process()
         # Only now: what daphne finds here earlier, it would fill with the whole body.
         self.application_queue = self.body

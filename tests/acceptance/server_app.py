@@ -14,8 +14,9 @@ from workbench.server import serve
 CHUNK = b"x" * 65536
 FLOOD_CHUNKS = 4096  # 256 MiB
 
-# What the flooding handlers have handed over so far, and how they ended.
-progress: dict[str, Any] = {"sent": 0, "ended": 0, "disconnects": 0}
+# What the flooding handlers have handed over so far, how they ended, and where the last request
+# says that the server is mounted.
+progress: dict[str, Any] = {"sent": 0, "ended": 0, "disconnects": 0, "mounted_at": ""}
 
 
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -31,6 +32,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "websocket.accept"})
         await (flood_socket if scope["path"] == "/flood" else echo_socket)(receive, send)
     else:
+        progress["mounted_at"] = scope["root_path"]
         await handlers[scope["path"]](receive, send)
 
 

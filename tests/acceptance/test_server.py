@@ -289,6 +289,34 @@ def test_a_too_large_chunked_body_is_refused_by_counting(server: Running) -> Non
     assert server.peak_bytes() - idle < 32 * MIB
 
 
+@pytest.mark.parametrize("where", [b"/x", b"/\xff"])
+def test_no_client_says_where_the_server_is_mounted(server: Running, where: bytes) -> None:
+    """Daphne has a header for it; one that is not ASCII was a fault of the server's."""
+    client = server.socket()
+    client.sendall(
+        b"GET /progress HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        b"Daphne-Root-Path: %s\r\n\r\n" % where
+    )
+
+    head, body = read_to_end(client).split(b"\r\n\r\n", 1)
+    client.close()
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b'"mounted_at": ""' in body
+
+
+def test_a_handshake_that_cannot_be_read_is_refused(server: Running) -> None:
+    client = server.socket()
+    client.sendall(
+        b"GET /echo HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: \xff\r\n\r\n"
+    )
+
+    assert client.recv(MIB).startswith(b"HTTP/1.1 400 ")
+    client.close()
+
+
 def test_what_we_send_may_be_larger_than_what_clients_may(server: Running) -> None:
     """autobahn's limit for messages would apply both ways: a large plot could never be sent."""
     with connect(f"ws://127.0.0.1:{server.port}/echo", max_size=None) as client:
