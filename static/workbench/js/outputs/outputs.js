@@ -6,7 +6,7 @@ import { BundleView } from "./bundle-view.js";
 import { bytes, grouped, isBundle } from "./bundle.js";
 import { copyText } from "./clipboard.js";
 import { errorNode, errorText } from "./error-view.js";
-import { note, outputBox } from "./make.js";
+import { button, note, outputBox } from "./make.js";
 import { TextView } from "./text-view.js";
 import { toolbar } from "./toolbar.js";
 
@@ -24,6 +24,8 @@ import { toolbar } from "./toolbar.js";
 
 // How long the height stays when outputs go: others often take their place at once.
 const HOLD_MS = 400;
+// Outputs of one cell on the page; the newest are shown, a button shows as many more.
+const MOST_SHOWN = 200;
 
 /** The outputs of one execution, in order; keeps what did not change. */
 export class OutputsView {
@@ -31,6 +33,10 @@ export class OutputsView {
   /** @type {OutputOptions} */ #options;
   /** By the key of the first output. @type {Map<number, Shown>} */ #shown = new Map();
   #release = 0;
+  /** @type {Output[]} */ #outputs = [];
+  #room = MOST_SHOWN;
+  #more = button("", () => this.#showMore(), "button quiet small more-lines");
+  /** In place of those that are not shown. @type {View} */ #earlier = fixed(this.#more);
 
   /**
    * @param {HTMLElement} element
@@ -43,12 +49,18 @@ export class OutputsView {
 
   /** @param {Output[]} outputs */
   update(outputs) {
+    this.#outputs = outputs;
     const before = this.#shown;
+    const old = [...before.values()];
     this.#shown = new Map();
-    const fresh = grouped(outputs).map((group, place) => this.#take(group, place, before));
-    const leaving = [...before.values()].filter((each) => !fresh.includes(each.view));
+    const groups = grouped(outputs);
+    const earlier = Math.max(0, groups.length - this.#room);
+    const fresh = groups.slice(earlier).map((group, place) => this.#take(group, before, old[place]));
+    const leaving = old.map(({ view }) => view).filter((view) => !fresh.includes(view));
     if (leaving.length) this.#hold();
-    this.#arrange(fresh, leaving.map(({ view }) => view));
+    if (!earlier) this.#earlier.element.remove();
+    else this.#more.textContent = `Show ${Math.min(earlier, MOST_SHOWN)} of ${earlier.toLocaleString()} earlier outputs`;
+    this.#arrange(earlier ? [this.#earlier, ...fresh] : fresh, leaving);
   }
 
   /** Ends what runs in frames. */
@@ -59,13 +71,18 @@ export class OutputsView {
     this.#element.replaceChildren();
   }
 
+  #showMore() {
+    this.#room += MOST_SHOWN;
+    this.update(this.#outputs);
+  }
+
   /**
    * @param {Output[]} group
-   * @param {number} place
    * @param {Map<number, Shown>} before
+   * @param {Shown | undefined} there what was in its place
    */
-  #take(group, place, before) {
-    const known = before.get(group[0].key) ?? successor(group[0], [...before.values()][place]);
+  #take(group, before, there) {
+    const known = before.get(group[0].key) ?? successor(group[0], there);
     const isKept = known !== undefined && (isSame(known.outputs, group) || known.view.update(group));
     const view = isKept ? known.view : viewOf(group, this.#options);
     this.#shown.set(group[0].key, { outputs: group, view });
