@@ -470,7 +470,8 @@ class LiveKernel:
         if not isinstance(language, dict) or language.get("name") != "python":
             return
         self._answers_inside = await self._silently(f"exec({inside.FIRST!r}, {{}})") == "ok"
-        self._waits_for_us = await self._silently(f"exec({_PATIENCE!r}, {{}})") == "ok"
+        patience = f"exec(compile({_PATIENCE!r}, '<workbench>', 'exec'), {{}})"
+        self._waits_for_us = await self._silently(patience) == "ok"
 
     async def _subscribe(self) -> None:
         """Hear what the kernel publishes; asked until something comes, as it may notice us late."""

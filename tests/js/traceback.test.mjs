@@ -22,6 +22,12 @@ test("the standard library and compiled files are libraries too", () => {
   assert.deepEqual(kinds(error(cell(1), file("/usr/lib/python3.11/json/__init__.py"), file("pandas/_libs/index.pyx"))), ["own", "2 frames in Python, pandas"]);
 });
 
+test("what the server added to the kernel is a library", () => {
+  const kernel = "/opt/env/lib/python3.11/site-packages/ipykernel/iostream.py";
+
+  assert.deepEqual(kinds(error(cell(1), file(kernel), file("<workbench>"))), ["own", "2 frames in ipykernel, Workbench"]);
+});
+
 test("a traceback of libraries alone is not folded", () => {
   assert.deepEqual(kinds(error(file("/usr/lib/python3.11/a.py"), file("/usr/lib/python3.11/b.py"))), ["library", "library"]);
 });

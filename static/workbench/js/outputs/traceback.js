@@ -19,6 +19,8 @@ const HEADER = /^[\w.]+\s{2,}Traceback \(most recent call last\)$/;
 const FRAME = /^\s*(?:File|Cell|Input)\s+(?:"([^"]+)"|(In\s*\[\d+\])|(.+?))(?::\d+\b|, (?:line|in) |\s|$)/;
 const PACKAGE = /\/(?:site|dist)-packages\/([\w-]+)/;
 const PYTHON = /\/lib(?:64)?\/python3[^/]*\/|\/ipykernel_launcher|^<frozen /;
+// What the server adds to a kernel: patience.py, inside.py.
+const OURS = "<workbench>";
 const COMPILED = /^(?!\/|~)([\w-]+)\/.*\.(?:pyx|pxi|pxd|pyi)$/;
 
 /** @param {string} text */
@@ -78,6 +80,7 @@ function partOf(text) {
 function libraryOf(path) {
   const named = PACKAGE.exec(path)?.[1] ?? COMPILED.exec(path)?.[1];
   if (named) return named;
+  if (path === OURS) return "Workbench";
   return PYTHON.test(path) ? "Python" : "";
 }
 
