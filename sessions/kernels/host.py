@@ -174,7 +174,11 @@ class Host:
 
         Raises SessionNotFound, ExecutionNotFound, ExecutionFinished.
         """
-        execution = self._find(owner_id, identifier).execution(execution_id)
+        try:
+            execution = self._find(owner_id, identifier).execution(execution_id)
+        except WorkbenchError:
+            await self.recorder.commit()  # it may have ended a moment ago
+            raise
         try:
             async with asyncio.timeout(timeout_seconds):
                 await execution.ended.wait()

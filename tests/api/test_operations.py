@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sessions import operations
+from sessions import operations, recorder
 from sessions.engines import close_engine, engine
 from sessions.exceptions import ExecutionNotFound, SessionNotFound
 from sessions.models import Event, Execution, Session
@@ -142,3 +142,13 @@ async def test_what_a_lost_host_left_becomes_true_before_the_next_answers():
     await run("print('again')")
     numbers = [event.number async for event in session.events.order_by("number")]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_an_end_that_is_told_is_written(monkeypatch):
+    """Also if the host has just let go of what ended, and has not written it yet."""
+    monkeypatch.setattr(recorder, "BATCH_SECONDS", 60)
+    submitted = await operations.submit(REF, "1", origin="test", create=True)
+    host, _ = await engine()._host()
+    await host._find(None, "s").execution(str(submitted.id)).ended.wait()
+
+    assert (await operations.wait(REF, str(submitted.id))).is_finished
