@@ -17,7 +17,13 @@ from uuid import UUID
 from django.db.models import Q
 
 from sessions.engines import ask, engine
-from sessions.exceptions import ExecutionFinished, ExecutionNotFound, InvalidValue, NotFound
+from sessions.exceptions import (
+    ExecutionFinished,
+    ExecutionIdTaken,
+    ExecutionNotFound,
+    InvalidValue,
+    NotFound,
+)
 from sessions.models import Execution, Session
 from sessions.states import ExecutionState
 
@@ -484,12 +490,32 @@ def _named(ref: SessionRef) -> dict[str, Any]:
 
 
 async def _execute(verb: str, ref: SessionRef, **arguments: Any) -> ExecutionInfo:
+    if arguments["client_id"] and (first := await _ended_under(ref, **arguments)):
+        return first
     call = engine().call if verb == "run" else ask
     wire = await call(verb, **_named(ref), **arguments)
     if wire.keys() == {"id"}:
         # The client's own id led to an execution of before, which the rows know whole.
         return await get_execution(ref, wire["id"])
     return _execution(wire)
+
+
+async def _ended_under(
+    ref: SessionRef, *, client_id: str, kind: str, code: str, **others: Any
+) -> ExecutionInfo | None:
+    """The execution that ended under the client's own name for it; None if none has.
+
+    Its host knows those it ran, but not those of the host before it. Raises ExecutionIdTaken.
+    """
+    session = await Session.objects.visible_to(ref.owner_id).live().named(ref.identifier).afirst()
+    if session is None:
+        return None
+    row = await session.executions.filter(client_id=client_id).afirst()
+    if row is None or not row.is_finished:
+        return None
+    if (row.kind, row.code) != (kind, code):
+        raise ExecutionIdTaken
+    return await _execution_of(row)
 
 
 _SESSION_TIMES = ("created_at", "last_active_at")

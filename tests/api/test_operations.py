@@ -6,7 +6,7 @@ import pytest
 
 from sessions import operations, recorder
 from sessions.engines import close_engine, engine
-from sessions.exceptions import ExecutionNotFound, SessionNotFound
+from sessions.exceptions import ExecutionIdTaken, ExecutionNotFound, SessionNotFound
 from sessions.models import Event, Execution, Session
 from sessions.operations import SessionRef
 
@@ -152,3 +152,15 @@ async def test_an_end_that_is_told_is_written(monkeypatch):
     await host._find(None, "s").execution(str(submitted.id)).ended.wait()
 
     assert (await operations.wait(REF, str(submitted.id))).is_finished
+
+
+async def test_a_clients_own_id_is_known_to_the_next_host():
+    first = await run("print('once')", client_id="mine")
+    await close_engine()
+
+    again = await run("print('once')", client_id="mine")
+    with pytest.raises(ExecutionIdTaken):
+        await operations.submit(REF, "other", origin="test", client_id="mine")
+
+    assert again == first
+    assert await Execution.objects.acount() == 1
