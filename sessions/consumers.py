@@ -22,6 +22,7 @@ from sessions import frames, operations, questions
 from sessions.engines import engine
 from sessions.exceptions import HostUnavailable, InvalidValue, LimitReached, WorkbenchError
 from sessions.frames import Frame
+from sessions.history import portions
 from sessions.models import Session
 from sessions.operations import SessionRef
 from sessions.overview import describe, list_overview, with_memory
@@ -29,12 +30,6 @@ from sessions.overview import describe, list_overview, with_memory
 logger = logging.getLogger(__name__)
 
 ORIGIN = "browser"
-# One frame of events holds at most so many of them and, unless a single one is larger, so many
-# characters: daphne refuses to send a message beyond its limit (1 MiB unless it is told otherwise).
-EVENTS_PER_FRAME = 500
-CHARACTERS_PER_FRAME = 500_000
-# Rows read at once: a session full of pictures must not be in memory whole.
-ROWS_PER_READ = 100
 # Seconds between two attempts to reach a host that does not answer.
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 0.25, 8.0
 # Seconds between two frames with the list of sessions.
@@ -226,23 +221,10 @@ class SessionConsumer(SessionSocket):
         self.spawn(self.follow(str(self.session.id)), name="follow")
 
     async def catch_up(self) -> None:
-        events: list[str] = []
-        size, is_more = 0, True
-        while is_more:
-            newer = self.session.events.filter(number__gt=self.last_number).order_by("number")
-            rows = [event async for event in newer[:ROWS_PER_READ]]
-            is_more = len(rows) == ROWS_PER_READ
-            for row in rows:
-                event = json.dumps(row.to_wire())
-                is_full = len(events) == EVENTS_PER_FRAME
-                if events and (is_full or size + len(event) > CHARACTERS_PER_FRAME):
-                    await self._send_events(events)
-                    events, size = [], 0
-                events.append(event)
-                size += len(event)
-                self.last_number = row.number
-        if events:
-            await self._send_events(events)
+        since = self.last_number
+        async for portion in portions(self.session, since, lambda row: json.dumps(row.to_wire())):
+            await self._send_events(portion.texts)
+            self.last_number = portion.last_number
 
     async def _send_events(self, events: list[str]) -> None:
         await self.send(text_data=f'{{"type": "events", "events": [{", ".join(events)}]}}')

@@ -6,9 +6,10 @@ import json
 from typing import Any
 
 from sessions import frames, notebook
-from sessions.consumers import CHARACTERS_PER_FRAME, SessionSocket
+from sessions.consumers import SessionSocket
 from sessions.exceptions import EditConflict, WorkbenchError
 from sessions.frames import Frame
+from sessions.history import CHARACTERS_PER_PORTION
 from sessions.notebook_edits import edit_of
 
 NOTEBOOK_FRAMES: frames.Table = {
@@ -47,7 +48,7 @@ class NotebookConsumer(SessionSocket):
         async for row in notebook.cells_since(self.session.id, self.version, version):
             cell = json.dumps(row.to_wire())
             is_full = len(cells) == CELLS_PER_FRAME
-            if cells and (is_full or size + len(cell) > CHARACTERS_PER_FRAME):
+            if cells and (is_full or size + len(cell) > CHARACTERS_PER_PORTION):
                 # Others of this row's version may still come: who leaves now must get them again.
                 await self._send_cells(cells, row.version - 1, metadata)
                 cells, size = [], 0

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sessions import consumers, frames, operations
+from sessions import consumers, frames, history, operations
 from sessions.exceptions import HostUnavailable
 from sessions.models import Event, Execution
 from sessions.overview import last_line
@@ -63,7 +63,7 @@ async def test_a_long_log_comes_in_pages_in_order_once(host):
 
 
 async def test_large_events_make_smaller_pages(host, monkeypatch):
-    monkeypatch.setattr(consumers, "CHARACTERS_PER_FRAME", 300)
+    monkeypatch.setattr(history, "CHARACTERS_PER_PORTION", 300)
     await ended_session(events=4)
 
     async with connected("/ws/sessions/old/") as socket:

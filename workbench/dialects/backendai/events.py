@@ -6,7 +6,6 @@ object of ``reason``, ``sessionId``, ``sessionName``, ``ownerAccessKey`` and ``e
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from uuid import UUID
@@ -16,8 +15,8 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from sessions.engines import engine
-from sessions.engines.base import Notices
 from sessions.exceptions import HostUnavailable, SessionNotFound
+from sessions.history import is_news
 from sessions.models import Session
 from workbench.access import owner_of
 from workbench.dialects.backendai.errors import invalid
@@ -72,20 +71,10 @@ async def _stream(owner_id: int | None, only: UUID | None) -> AsyncIterator[byte
                 known = live
                 if only and not live:
                     return
-                if not await _is_news(notices):
+                if not await is_news(notices, KEEP_ALIVE_SECONDS):
                     yield b": still here\n\n"
     except HostUnavailable:
         return  # the client comes back
-
-
-async def _is_news(notices: Notices) -> bool:
-    """Wait for a notice; False if there was none for a while."""
-    try:
-        async with asyncio.timeout(KEEP_ALIVE_SECONDS):
-            await anext(notices)
-    except TimeoutError:
-        return False
-    return True
 
 
 async def _live(owner_id: int | None, only: UUID | None) -> dict[UUID, Session]:
