@@ -218,6 +218,8 @@ SPECTACULAR_SETTINGS = {
     "LICENSE": {"name": "MIT"},
     "TAGS": [
         {"name": "Sessions", "description": "Sessions and the kernels they may have."},
+        {"name": "Executions", "description": "Code and commands that run in a session."},
+        {"name": "Events", "description": "The log of a session: all that happened in it."},
         {"name": "Notebooks", "description": "A session's notebook as a file."},
         {"name": "Files", "description": "The files of a live session, in its workspace."},
         {"name": "Schema", "description": "This description."},

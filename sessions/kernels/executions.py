@@ -19,6 +19,7 @@ from sessions.kernels.outputs import OutputLimit
 from sessions.kernels.records import Event, ExecutionRecord
 from sessions.states import ExecutionState
 
+MAX_TIMEOUT_SECONDS = 7 * 24 * 3600.0
 MAX_QUEUED = 1_000  # executions waiting in one session
 MAX_REMEMBERED = 1_000  # ended executions that are told from unknown ones
 

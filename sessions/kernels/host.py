@@ -23,7 +23,7 @@ from sessions.exceptions import (
 )
 from sessions.kernels.batch import Run, Runs
 from sessions.kernels.config import HostConfig as HostConfig
-from sessions.kernels.executions import LiveExecution
+from sessions.kernels.executions import MAX_TIMEOUT_SECONDS, LiveExecution
 from sessions.kernels.meter import SAMPLE_SECONDS, Meter
 from sessions.kernels.outputs import clean
 from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord, now
@@ -34,7 +34,6 @@ from sessions.states import SessionState
 
 logger = logging.getLogger(__name__)
 
-MAX_TIMEOUT_SECONDS = 7 * 24 * 3600.0
 REAP_SECONDS = 5.0  # between two looks for sessions that are idle for too long
 ACTIVE_CPU_PERCENT = 2.0  # of a core: less than that, a session is taken for one that waits
 REFRESH_SECONDS = 0.5  # between an execution's end and the look at its files, for all meanwhile

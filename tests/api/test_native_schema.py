@@ -74,7 +74,7 @@ def test_every_operation_is_in_the_manual(document):
     manual = (ROOT / "docs/api.md").read_text()
 
     for path, methods in document["paths"].items():
-        address = path.removeprefix("/api/v1/").replace("{identifier}", "<identifier>")
+        address = path.removeprefix("/api/v1/").replace("{", "<").replace("}", ">")
         assert not [method for method in methods if f"`{method.upper()} {address}" not in manual]
 
 

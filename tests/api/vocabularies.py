@@ -159,6 +159,19 @@ FACES = [
             },
             {"path": PATHS},
             {
+                "code": CODES,
+                "timeout_seconds": usual(60, 0.5, 0, 10**9, 10**400),
+                "allow_input": BOOLEANS,
+                "cell": usual("8e03978e-40d5-43e8-bc93-6894a57f9324", "first", ""),
+            },
+            {
+                "command": usual(
+                    ["true"], ["nothing-there"], [], [""], ["a\0"], ["true", "\ud800"]
+                ),
+                "stdin": usual("", "x", "\0"),
+            },
+            {"text": usual("x", "", "\0", "\ud800")},
+            {
                 "cells": CELLS,
                 "metadata": odd_objects({"kernelspec": usual({"name": "x"})}),
                 "nbformat": usual(4, 4, 3, 5),
@@ -171,8 +184,21 @@ FACES = [
             "inline": ["1"],
             "overwrite": ["0"],
             "mode": ["append", "replace", "odd"],
+            # What is waited for may never come.
+            "wait": ["0", "1", "-1"],
+            "since": ["0", "3", "9" * 15, "9" * 16],
+            "limit": ["1", "200", "0"],
+            "state": ["succeeded", "odd"],
+            "cursor": ["8e03978e-40d5-43e8-bc93-6894a57f9324", "\0"],
+            "format": ["sse", "json", "yaml"],
         },
-        {b"sec-fetch-site": [b"same-origin"]},
+        {
+            b"sec-fetch-site": [b"same-origin"],
+            b"idempotency-key": [b'"one"', b"two", b"\xe9", b"", b"x" * 300],
+            b"prefer": [b"wait=0", b"respond-async, wait=1", b"wait=x", b"\xff;;,"],
+            b"last-event-id": [b"0", b"3", b"\xff"],
+            b"accept": [b"text/event-stream"],
+        },
     ),
 ]
 # Where no contract is: pages, and the health of the server.

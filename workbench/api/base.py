@@ -6,16 +6,18 @@ from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
 from sessions.exceptions import InvalidValue, SessionNotFound, Unavailable
 from sessions.models import Session
+from sessions.operations import SessionRef
 from workbench.access import owner_of
 from workbench.api.errors import render_error
 from workbench.api.operation import Failure, Failures, Parameter, is_set, operation_of
 from workbench.api.shapes import field_names
-from workbench.dialects.base import OTHER_SITE, AsyncView, json_object
+from workbench.dialects.base import OTHER_SITE, AsyncView, json_object, object_in, read_body
 from workbench.errors import BODY_TOO_LARGE, NOTHING_HERE, UNREADABLE, Renderer
 
 NOT_JSON = Failure(
@@ -26,6 +28,11 @@ NOT_JSON = Failure(
 # An identifier with a line break leads nowhere.
 NO_ADDRESS = Failure(HTTPStatus.NOT_FOUND, "not_found", NOTHING_HERE)
 TOO_LARGE = Failure(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_too_large", BODY_TOO_LARGE)
+
+
+SESSION_ENDED = Failure(
+    HTTPStatus.CONFLICT, "session_ended", "This session has ended. What it did can be read."
+)
 
 
 class ApiView(AsyncView):
@@ -65,6 +72,18 @@ class SessionView(ApiView):
             raise SessionNotFound
         return session
 
+    async def live_session(self, request: Request) -> Session:
+        """The session in the address. Raises SessionNotFound, Refused if it has ended."""
+        session = await self.session_of(request)
+        if not session.is_live:
+            raise SESSION_ENDED.refusal()
+        return session
+
+
+def ref_to(session: Session) -> SessionRef:
+    """The session for the verbs: by its id, since another may take its identifier meanwhile."""
+    return SessionRef(owner_id=session.owner_id, identifier=str(session.id))
+
 
 def json_body(request: Request, shape: type[Serializer]) -> dict[str, Any]:
     """The JSON object in the body of a POST. Raises Refused unless it is labelled as JSON.
@@ -90,6 +109,13 @@ def json_fields(request: Request, shape: type[Serializer]) -> dict[str, Any]:
     return body
 
 
+def refuse_body(request: Request) -> None:
+    """Raise InvalidValue unless the body is empty, or an object without fields."""
+    body = read_body(request)
+    if body.strip():
+        _refuse_unknown("field", object_in(body), ())
+
+
 def read_flag(request: Request, parameter: Parameter) -> bool:
     """What a flag of the query says. Raises InvalidValue."""
     text = request.query_params.get(parameter.name, parameter.default)
@@ -104,6 +130,28 @@ def read_choice(request: Request, parameter: Parameter) -> str:
     if text not in parameter.choices:
         raise InvalidValue(f"“{parameter.name}” must be {' or '.join(parameter.choices)}.")
     return text
+
+
+def read_number(request: Request, parameter: Parameter) -> int | None:
+    """Which whole number the query has; None without one. Raises InvalidValue for another."""
+    text: str | None = request.query_params.get(parameter.name, parameter.default)
+    return None if text is None else parse_number(text, parameter)
+
+
+def parse_number(text: str, parameter: Parameter) -> int:
+    """The whole number that a parameter is. Raises InvalidValue for any other text."""
+    least, most = parameter.bounds or (0, 0)
+    is_number = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    if not is_number or not least <= int(text) <= most:
+        raise InvalidValue(f"“{parameter.name}” must be a whole number, {least} to {most}.")
+    return int(text)
+
+
+def no_content() -> HttpResponse:
+    """An answer of nothing but headers."""
+    response = HttpResponse(status=HTTPStatus.NO_CONTENT)
+    del response.headers["Content-Type"]
+    return response
 
 
 def origin_of(request: Request) -> str:

@@ -40,6 +40,7 @@ from workbench.api.base import (
     SessionView,
     json_body,
     json_fields,
+    no_content,
     origin_of,
     read_flag,
 )
@@ -172,9 +173,7 @@ class ListView(FilesView):
         """
         session = await self.session_with_files(request)
         await files.delete_file(session.id, _path(request), recursive=True)
-        response = HttpResponse(status=HTTPStatus.NO_CONTENT)
-        del response.headers["Content-Type"]
-        return response
+        return no_content()
 
 
 class ContentView(FilesView):

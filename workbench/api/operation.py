@@ -26,12 +26,14 @@ _Handler = TypeVar("_Handler", bound=Callable[..., Any])
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """A parameter of a query, or a header; all of them are text."""
+    """A parameter of a query, or a header; all of them are text, also those that are numbers."""
 
     name: str
     about: str
     # What it may be; empty: any text.
     choices: tuple[str, ...] = ()
+    # For a whole number: the least and the most it may be; None for text.
+    bounds: tuple[int, int] | None = None
     # What it is if it is absent; None: nothing.
     default: str | None = None
     example: str | None = None
@@ -43,6 +45,14 @@ def flag(name: str, about: str, *, default: bool) -> Parameter:
     return Parameter(
         name=name, about=about, choices=tuple(_YES_OR_NO), default="1" if default else "0"
     )
+
+
+def number(
+    name: str, about: str, *, least: int = 0, most: int, default: int | None = None
+) -> Parameter:
+    """A parameter that is a whole number."""
+    text = None if default is None else str(default)
+    return Parameter(name=name, about=about, bounds=(least, most), default=text)
 
 
 def is_set(text: str) -> bool:
@@ -68,6 +78,8 @@ class Answer:
     # None: nothing but headers.
     shape: Shape | None = None
     content_types: tuple[str, ...] = (JSON,)
+    # What has another shape, by content types.
+    others: Mapping[str, Shape] = field(default_factory=dict)
     # What further headers say, by their names.
     headers: Mapping[str, str] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""What the native API says of itself: ``/api/v1/schema/``, and a page, ``/api/v1/docs/``."""
+"""What the native API says of itself: ``limits``, ``schema/``, and a page, ``docs/``."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path
 from rest_framework.request import Request
 
+from sessions.kernels.executions import MAX_QUEUED, MAX_TIMEOUT_SECONDS
+from sessions.kernels.policy import Network
 from workbench.api import shapes
 from workbench.api.base import ApiView, read_choice
+from workbench.api.executions import MAX_WAIT_SECONDS
 from workbench.api.operation import JSON, Answer, Parameter, operation
+from workbench.dialects.base import json_response
 from workbench.pages import page
 
 YAML = "application/yaml"
@@ -64,6 +69,44 @@ class SchemaView(ApiView):
         )
 
 
+class LimitsView(ApiView):
+    """``GET limits``."""
+
+    tag = "Sessions"
+
+    @operation(
+        "read_limits",
+        answers={HTTPStatus.OK: Answer(about="All of them.", shape=shapes.ServerLimits)},
+    )
+    async def get(self, request: Request) -> HttpResponse:
+        """Read what applies on this server.
+
+        How much there may be of what, how large, and for how long; the operator sets most of it.
+        """
+        network = settings.WORKBENCH_SESSION_NETWORK
+        return json_response(
+            {
+                "sessions": {
+                    "live": settings.WORKBENCH_MAX_SESSIONS,
+                    "idle_seconds": settings.WORKBENCH_IDLE_TIMEOUT_SECONDS or None,
+                    "history_days": settings.WORKBENCH_HISTORY_DAYS or None,
+                    "network": ["none"] if network == Network.NONE else ["none", "host"],
+                    "uses": settings.WORKBENCH_SESSION_LIMITS.to_wire(),
+                },
+                "executions": {
+                    "waiting": MAX_QUEUED,
+                    "timeout_seconds": MAX_TIMEOUT_SECONDS,
+                    "output_bytes": settings.WORKBENCH_MAX_OUTPUT_BYTES,
+                    "wait_seconds": MAX_WAIT_SECONDS,
+                },
+                "transfers": {
+                    "upload_bytes": settings.WORKBENCH_MAX_UPLOAD_BYTES,
+                    "json_bytes": settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+                },
+            }
+        )
+
+
 @page
 async def docs_page(request: HttpRequest, **where: Any) -> HttpResponse:
     """The schema, to be read and tried by people."""
@@ -82,6 +125,7 @@ def _document(wanted: str) -> bytes:
 
 
 urlpatterns: list[URLPattern] = [
+    path("limits", LimitsView.as_view()),
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", docs_page, name="api-docs"),
 ]

@@ -47,6 +47,15 @@ IDENTIFIER = {
     "schema": {"type": "string", "pattern": r"^\S+$"},
     "example": "demo",
 }
+EXECUTION = {
+    "name": "execution",
+    "in": "path",
+    "required": True,
+    "description": "An execution's id.",
+    "schema": {"type": "string", "format": "uuid"},
+}
+# The parts of addresses, by their names.
+PARTS = {part["name"]: part for part in (IDENTIFIER, EXECUTION)}
 RETRY_AFTER = {"Retry-After": "Seconds until it is worth another try."}
 
 
@@ -104,7 +113,7 @@ class Described(AutoSchema):
             return None
         told = inspect.getdoc(getattr(view, method.lower())) or ""
         summary, _, description = told.partition("\n")
-        parameters = [IDENTIFIER] if "{identifier}" in path else []
+        parameters = [part for name, part in PARTS.items() if f"{{{name}}}" in path]
         parameters += [_parameter(each, "query") for each in operation.query.values()]
         parameters += [_parameter(each, "header") for each in operation.headers]
         return {
@@ -142,8 +151,9 @@ class Described(AutoSchema):
     def _answer(self, answer: Answer) -> dict[str, Any]:
         content = {}
         if answer.shape is not None:
-            schema = self._schema(answer.shape, "response")
-            content = {"content": {each: {"schema": schema} for each in answer.content_types}}
+            kinds = dict.fromkeys(answer.content_types, answer.shape) | dict(answer.others)
+            schemas = {each: self._schema(shape, "response") for each, shape in kinds.items()}
+            content = {"content": {each: {"schema": shape} for each, shape in schemas.items()}}
         return {"description": answer.about, **_headers(answer.headers), **content}
 
     def _problem(self, failures: list[Failure]) -> dict[str, Any]:
@@ -184,10 +194,15 @@ class Described(AutoSchema):
 
 def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
+    default: str | int | None = parameter.default
+    if parameter.bounds is not None:
+        least, most = parameter.bounds
+        schema = {"type": "integer", "minimum": least, "maximum": most}
+        default = None if default is None else int(default)
     if parameter.choices:
         schema["enum"] = list(parameter.choices)
-    if parameter.default is not None:
-        schema["default"] = parameter.default
+    if default is not None:
+        schema["default"] = default
     if parameter.is_required:
         schema["minLength"] = 1
     return {

@@ -1,4 +1,4 @@
-"""Sessions and kernels: ``/api/v1/sessions``, ``/api/v1/kernelspecs``."""
+"""Sessions and kernels: ``/api/v1/sessions…``, ``/api/v1/kernelspecs``."""
 
 from __future__ import annotations
 
@@ -27,9 +27,20 @@ from sessions.kernels.policy import policy_for
 from sessions.models import Session
 from sessions.notebook_files import cells_of, to_ipynb
 from sessions.operations import SessionRef
+from sessions.overview import describe
 from workbench.access import owner_of
 from workbench.api import shapes
-from workbench.api.base import NOT_JSON, TOO_LARGE, ApiView, json_body, origin_of
+from workbench.api.base import (
+    NOT_JSON,
+    SESSION_ENDED,
+    TOO_LARGE,
+    ApiView,
+    SessionView,
+    json_body,
+    no_content,
+    origin_of,
+    ref_to,
+)
 from workbench.api.operation import Answer, Body, operation
 from workbench.dialects.base import json_response
 
@@ -81,6 +92,36 @@ class SessionsView(ApiView):
             await _copy_notebook(source, info)
         answer = {"id": str(info.id), "identifier": info.identifier, "created": info.created}
         return json_response(answer, HTTPStatus.CREATED if info.created else HTTPStatus.OK)
+
+
+class SessionAddressView(SessionView):
+    """``sessions/<identifier>``."""
+
+    tag = "Sessions"
+
+    @operation(
+        "read_session",
+        answers={HTTPStatus.OK: Answer(about="It, as it is now.", shape=shapes.Session)},
+    )
+    async def get(self, request: Request, **where: Any) -> HttpResponse:
+        """Look at a session.
+
+        Live or ended. That it is busy shows in its executions.
+        """
+        return json_response(describe(await self.session_of(request)))
+
+    @operation(
+        "close_session",
+        answers={HTTPStatus.NO_CONTENT: Answer(about="It has ended.")},
+        failures=[SESSION_ENDED, HostUnavailable],
+    )
+    async def delete(self, request: Request, **where: Any) -> HttpResponse:
+        """End a session.
+
+        Its kernel and its files go, and what runs is interrupted; what it did can still be read.
+        """
+        await operations.close_session(ref_to(await self.live_session(request)))
+        return no_content()
 
 
 class KernelspecsView(ApiView):
@@ -137,5 +178,6 @@ async def _copy_notebook(source: Session, target: operations.SessionInfo) -> Non
 
 urlpatterns: list[URLPattern] = [
     path("sessions", SessionsView.as_view()),
+    path("sessions/<path:identifier>", SessionAddressView.as_view()),
     path("kernelspecs", KernelspecsView.as_view()),
 ]

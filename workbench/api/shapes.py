@@ -11,8 +11,11 @@ from typing import Any
 from django.conf import settings
 from rest_framework import serializers
 
+from sessions.history import CODE_SHOWN
+from sessions.kernels.executions import MAX_TIMEOUT_SECONDS
 from sessions.kernels.limits import LEAST
 from sessions.kernels.policy import Network
+from sessions.states import EventType, ExecutionState, SessionState
 
 _LIMITS = {
     "memory_bytes": "Memory of all its processes together, with what they keep in /tmp.",
@@ -85,6 +88,217 @@ class Opened(serializers.Serializer):
     id = serializers.UUIDField()
     identifier = serializers.CharField()
     created = serializers.BooleanField(help_text="Whether it is new.")
+
+
+class Session(serializers.Serializer):
+    """A session, live or ended."""
+
+    id = serializers.UUIDField()
+    identifier = serializers.CharField()
+    state = serializers.ChoiceField([str(state) for state in SessionState])
+    reason = serializers.CharField(help_text="Why it is in this state; empty if that says it all.")
+    is_live = serializers.BooleanField(help_text="Whether it has not ended.")
+    origin = serializers.CharField(help_text="The door it was opened through.")
+    kernel = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    last_active_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+    last_event_number = serializers.IntegerField(help_text="Of its newest event.")
+
+
+class NewExecution(serializers.Serializer):
+    """What shall run: either `code` or `command`."""
+
+    code = serializers.CharField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        help_text="Code in the kernel's language.",
+    )
+    command = serializers.ListField(
+        child=serializers.CharField(allow_blank=True),
+        required=False,
+        allow_null=True,
+        min_length=1,
+        help_text="A program and its arguments. It starts in the workspace, without a shell.",
+    )
+    stdin = serializers.CharField(
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        help_text="What a command finds in its standard input.",
+    )
+    timeout_seconds = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=MAX_TIMEOUT_SECONDS,
+        help_text="How long it may run, more than 0; its time in the queue does not count. Without, no limit.",
+    )
+    allow_input = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        help_text="Whether code may ask with `input()`; otherwise that fails. Without, it may not.",
+    )
+    cell = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        help_text="The cell of the notebook that code runs for. Without, it becomes one itself.",
+    )
+
+
+class RaisedError(serializers.Serializer):
+    """What code has raised."""
+
+    ename = serializers.CharField(help_text="The name of its class.")
+    evalue = serializers.CharField(help_text="What it says.")
+    traceback = serializers.ListField(
+        child=serializers.CharField(), help_text="Its lines, with the colours of a terminal."
+    )
+
+
+class Outputs(serializers.Serializer):
+    """What came out of an execution, up to its end."""
+
+    stdout = serializers.CharField()
+    stderr = serializers.CharField()
+    result = serializers.DictField(
+        allow_null=True,
+        help_text="The value of the last expression, by its types (MIME); null if it had none.",
+    )
+    displays = serializers.ListField(
+        child=serializers.DictField(),
+        help_text="What was shown on the way, by its types, as it is at the end.",
+    )
+    error = RaisedError(allow_null=True)
+    dropped_bytes = serializers.IntegerField(
+        help_text="How much was left out, because there was too much."
+    )
+
+
+class Run(serializers.Serializer):
+    """An execution, without what came out of it."""
+
+    id = serializers.UUIDField()
+    session = serializers.UUIDField(help_text="The id of its session.")
+    kind = serializers.ChoiceField(["code", "command"])
+    code = serializers.CharField(help_text="Of a command, the line a shell would take.")
+    idempotency_key = serializers.CharField(
+        allow_null=True, help_text="The client's own name for it; null if it gave none."
+    )
+    origin = serializers.CharField(help_text="The door it came through.")
+    state = serializers.ChoiceField([str(state) for state in ExecutionState])
+    reason = serializers.CharField(help_text="Why it ended so; empty if the state says it all.")
+    exit_code = serializers.IntegerField(
+        allow_null=True, help_text="Of a command that has ended; negative: a signal ended it."
+    )
+    execution_count = serializers.IntegerField(
+        allow_null=True, help_text="The kernel's own; null if it never came there."
+    )
+    queued_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+    duration_seconds = serializers.FloatField(
+        allow_null=True, help_text="How long it ran; null while it does, and if it never did."
+    )
+
+
+class ListedRun(Run):
+    """An execution in a list."""
+
+    code = serializers.CharField(help_text=f"Its first {CODE_SHOWN:,} characters.")
+    code_length = serializers.IntegerField(help_text="How many characters it has.")
+
+
+class Execution(Run):
+    """An execution."""
+
+    outputs = Outputs(allow_null=True, help_text="null until it has ended; see the events.")
+
+
+class Executions(serializers.Serializer):
+    """A page of a session's executions."""
+
+    executions = ListedRun(many=True, help_text="The newest first.")
+    next_cursor = serializers.UUIDField(
+        allow_null=True, help_text="The `cursor` of the next page; null if this is the last."
+    )
+
+
+class Event(serializers.Serializer):
+    """One thing that happened in a session; docs/events.md has them all."""
+
+    number = serializers.IntegerField(help_text="From 1, without gaps.")
+    type = serializers.ChoiceField([str(kind) for kind in EventType])
+    execution = serializers.UUIDField(allow_null=True, help_text="null: it belongs to none.")
+    at = serializers.DateTimeField()
+    data = serializers.DictField(  # type: ignore[assignment]  # DRF takes it out of the class
+        help_text="What it says; depends on its type."
+    )
+
+
+class Events(serializers.Serializer):
+    """Some of a session's log."""
+
+    events = Event(many=True, help_text="In order.")
+    last_number = serializers.IntegerField(help_text="The `since` of the next request.")
+    has_more = serializers.BooleanField(help_text="Whether there are more already.")
+    is_live = serializers.BooleanField(
+        help_text="Whether the session has not ended, so that there may be more some time."
+    )
+
+
+class Input(serializers.Serializer):
+    """An answer to code that asks."""
+
+    text = serializers.CharField(allow_blank=True, help_text="One line, without its end.")
+
+
+class SessionLimits(serializers.Serializer):
+    """How many sessions there may be, and for how long."""
+
+    live = serializers.IntegerField(help_text="At once, of all owners together.")
+    idle_seconds = serializers.IntegerField(
+        allow_null=True, help_text="One that nobody used for so long ends; null: never."
+    )
+    history_days = serializers.IntegerField(
+        allow_null=True,
+        help_text="So long after its end it is known what a session did; null: for ever.",
+    )
+    network = serializers.ListField(
+        child=serializers.ChoiceField([str(Network.NONE), str(Network.HOST)]),
+        help_text="What a session may ask for as its network.",
+    )
+    uses = serializers.DictField(
+        child=serializers.IntegerField(allow_null=True),
+        help_text="What one may use, by the names of its `limits`; null: no limit.",
+    )
+
+
+class ExecutionLimits(serializers.Serializer):
+    """What may run."""
+
+    waiting = serializers.IntegerField(help_text="In the queue of one session.")
+    timeout_seconds = serializers.FloatField(help_text="The most that may be asked for.")
+    output_bytes = serializers.IntegerField(
+        help_text="Kept of one execution; the rest is left out."
+    )
+    wait_seconds = serializers.IntegerField(help_text="How long a request may wait.")
+
+
+class TransferLimits(serializers.Serializer):
+    """What may be sent here."""
+
+    upload_bytes = serializers.IntegerField(help_text="One file.")
+    json_bytes = serializers.IntegerField(help_text="One body in JSON, code too.")
+
+
+class ServerLimits(serializers.Serializer):
+    """What applies on this server."""
+
+    sessions = SessionLimits()
+    executions = ExecutionLimits()
+    transfers = TransferLimits()
 
 
 class Kernelspec(serializers.Serializer):
@@ -197,6 +411,17 @@ NOTEBOOK_OF_ANY_VERSION = {
     "description": "A notebook in any version of nbformat.",
     "properties": {"nbformat": {"type": "integer"}},
     "required": ["nbformat"],
+}
+# One event of a stream.
+MESSAGE = {
+    "type": "object",
+    "description": "A server-sent event.",
+    "properties": {
+        "id": {"type": "string", "description": "The number of the event in the log."},
+        "event": {"type": "string", "description": "`end` for the last one, otherwise none."},
+        "data": {"type": "string", "description": "The event, in JSON, as pages have it."},
+    },
+    "required": ["data"],
 }
 OPENAPI = {"type": "object", "required": ["openapi", "info", "paths"]}
 TEXT = {"type": "string"}

@@ -96,7 +96,11 @@ def json_object(request: HttpRequest | Request) -> dict[str, Any]:
 
     Raises InvalidValue for anything else, RequestDataTooBig beyond DATA_UPLOAD_MAX_MEMORY_SIZE.
     """
-    body = read_body(request)
+    return object_in(read_body(request))
+
+
+def object_in(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is. Raises InvalidValue for anything else."""
     if not body.strip():
         raise InvalidValue("The request body is empty; a JSON object is needed.", is_empty=True)
     try:
