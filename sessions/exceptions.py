@@ -52,6 +52,11 @@ class WorkbenchError(Exception):
         return {"code": self.code, "message": self.message, "data": self.data}
 
     @staticmethod
+    def codes() -> list[str]:
+        """The codes of all errors there are."""
+        return sorted(_by_code())
+
+    @staticmethod
     def from_wire(wire: dict[str, Any]) -> WorkbenchError:
         """The error that ``to_wire`` described; an unknown code gives the base class."""
         error = _by_code().get(wire["code"], WorkbenchError)(wire["message"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
@@ -85,6 +86,7 @@ class DatabaseRecorder:
     def __init__(self, notify: Notify) -> None:
         self._notify = notify
         self.flow = Flow()
+        self.written: Counter[str] = Counter()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
         self._batch = _Batch()
         self._dirty = asyncio.Event()
@@ -122,6 +124,11 @@ class DatabaseRecorder:
 
     # --- records.Recorder ---------------------------------------------------------------
 
+    @property
+    def waiting_characters(self) -> int:
+        """See records.Recorder."""
+        return self._batch.weight + self._writing_weight
+
     async def sessions_with_files(self) -> set[UUID]:
         """See records.Recorder."""
         found: set[UUID] = await self._in_thread(_sessions_with_files)
@@ -156,7 +163,7 @@ class DatabaseRecorder:
     ) -> Event:
         """Number an event and write it soon."""
         self._batch.weight += EVENT_WEIGHT + _weight(data)
-        if self._batch.weight + self._writing_weight > MAX_WAITING:
+        if self.waiting_characters > MAX_WAITING:
             self.flow.close()
         if type == EventType.STREAM and (event := self._grown(session.id, execution_id, data)):
             return event
@@ -230,6 +237,7 @@ class DatabaseRecorder:
             await self._write(_Rows.of(batch))
             self._writing, self._writing_weight = None, 0
             committed.set_result(None)
+            self.written.update(event["type"] for _, _, event in batch.events)
             self._tell(batch)
             if self._batch.weight <= MAX_WAITING // 2:
                 self.flow.open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,8 @@ class MemoryRecorder:
 
     def __init__(self) -> None:
         self.flow = Flow()
+        self.written: Counter[str] = Counter()
+        self.waiting_characters = 0
         self.sessions: dict[UUID, SessionRecord] = {}
         self.executions: dict[UUID, ExecutionRecord] = {}
         self.events: list[Event] = []
@@ -51,6 +54,7 @@ class MemoryRecorder:
             "data": data,
         }
         self.events.append(event)
+        self.written[str(type)] += 1
         return event
 
     def changed(self, record: SessionRecord | ExecutionRecord) -> None:

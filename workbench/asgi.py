@@ -43,7 +43,7 @@ def _header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
     return ",".join(values) if values else None
 
 
-def _build() -> ProtocolTypeRouter:
+def _build() -> Application:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workbench.settings")
     try:
         django.setup(set_prefix=False)
@@ -53,12 +53,14 @@ def _build() -> ProtocolTypeRouter:
     from sessions.routing import websocket_urlpatterns
     from workbench.dialects.backendai import stream
     from workbench.middleware import Handler
+    from workbench.observed import Observed
     from workbench.static import Remembered
 
     # Ours last: they end with one for every address that nothing serves.
     addresses = URLRouter([*stream.websocket_urlpatterns, *websocket_urlpatterns])
     sockets = AuthMiddlewareStack(OwnerMiddleware(addresses))
-    return ProtocolTypeRouter({"http": Remembered(Handler()), "websocket": SameOriginOnly(sockets)})
+    doors = {"http": Remembered(Handler()), "websocket": SameOriginOnly(sockets)}
+    return Observed(ProtocolTypeRouter(doors))
 
 
 application = _build()

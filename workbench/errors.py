@@ -27,6 +27,7 @@ from django.urls import Resolver404, resolve
 from rest_framework.exceptions import APIException
 
 from sessions import exceptions
+from workbench.measures import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +134,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     """DRF's ``EXCEPTION_HANDLER``: the view's own renderer answers."""
     view = context["view"]
     problem = problem_of(error)
+    if isinstance(error, exceptions.WorkbenchError):
+        metrics.refused(error.code)
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
         problem.headers["Allow"] = ", ".join(view.allowed_methods)
     render: Renderer = getattr(view, "render_error", render_problem)

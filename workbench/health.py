@@ -1,14 +1,17 @@
-"""Whether the server can run code."""
+"""For operators' programs: whether the process lives, whether code can be run, and numbers."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
+from prometheus_client import exposition
 
 from sessions.engines import engine
-from sessions.exceptions import WorkbenchError
+from sessions.exceptions import HostUnavailable, WorkbenchError
+from workbench.measures import metrics
 
 PATIENCE_SECONDS = 2.0  # for the host to say that it is there
 
@@ -16,8 +19,7 @@ PATIENCE_SECONDS = 2.0  # for the host to say that it is there
 async def healthz(request: HttpRequest) -> JsonResponse:
     """200 once ready to run code; 503 with a sentence otherwise."""
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            health = await engine().call("health")
+        health = await _ask_host("health")
     except TimeoutError:
         return JsonResponse({"status": "the kernel host does not answer"}, status=503)
     except WorkbenchError as error:
@@ -25,4 +27,22 @@ async def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok", **health})
 
 
-urlpatterns = [path("healthz", healthz)]
+async def measures(request: HttpRequest) -> HttpResponse:
+    """What this process and the host measure; only this process while the host is away."""
+    is_host_up, of_host = True, ""
+    try:
+        of_host = await _ask_host("metrics")
+    except (TimeoutError, HostUnavailable):
+        is_host_up = False
+    except WorkbenchError:
+        pass  # a host that was started before this version: it runs code all the same
+    text = metrics.exposition(is_host_up=is_host_up) + of_host
+    return HttpResponse(text, content_type=exposition.CONTENT_TYPE_PLAIN_0_0_4)
+
+
+async def _ask_host(verb: str) -> Any:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await engine().call(verb)
+
+
+urlpatterns = [path("healthz", healthz), path("metrics", measures)]

@@ -32,6 +32,8 @@ from django.middleware.security import SecurityMiddleware
 from django.urls import ResolverMatch, get_resolver, set_script_prefix
 
 from workbench.errors import bad_request
+from workbench.measures import door_of
+from workbench.observed import DOOR
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -104,6 +106,7 @@ class Handler(ASGIHandler):
     def resolve_request(self, request: HttpRequest) -> ResolverMatch:
         """Django's, with the latest addresses remembered: it tries some fifty patterns."""
         request.resolver_match = match = _resolve(request.path_info, settings.ROOT_URLCONF)
+        request.scope[DOOR] = door_of(match, request)  # type: ignore[attr-defined]  # ASGIRequest's
         return match
 
 

@@ -122,6 +122,11 @@ class ExecutionQueue:
         return self.current is None and not self._waiting
 
     @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    @property
     def unfinished(self) -> list[LiveExecution]:
         """Those that run or wait."""
         return list(self._unfinished.values())

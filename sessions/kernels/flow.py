@@ -13,6 +13,8 @@ class Flow:
         self._opened = asyncio.Event()
         self._opened.set()
         self._listeners: set[Callable[[], None]] = set()
+        # How often it was closed.
+        self.closures = 0
 
     @property
     def is_open(self) -> bool:
@@ -20,7 +22,8 @@ class Flow:
         return self._opened.is_set()
 
     def close(self) -> None:
-        """Nothing more, please."""
+        """Nothing more, please. Idempotent."""
+        self.closures += self.is_open
         self._opened.clear()
 
     def open(self) -> None:

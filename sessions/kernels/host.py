@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ from sessions.exceptions import (
 from sessions.kernels.batch import Run, Runs
 from sessions.kernels.config import HostConfig as HostConfig
 from sessions.kernels.executions import MAX_TIMEOUT_SECONDS, LiveExecution
+from sessions.kernels.measures import HostMetrics, Present
 from sessions.kernels.meter import SAMPLE_SECONDS, Meter
 from sessions.kernels.outputs import clean
 from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord, now
@@ -69,8 +71,9 @@ class Host:
         self._started_at = now()
         self._meter = Meter()
         self._specs = KernelSpecs(self.config.prefixes)
+        self._metrics = HostMetrics()
         self._sessions = Roster(
-            self.config, self.recorder, self._specs, self._files_may_have_changed
+            self.config, self.recorder, self._specs, self._after_execution, self._metrics
         )
 
     async def start(self, kept: Sequence[SessionRecord] = ()) -> None:
@@ -333,6 +336,25 @@ class Host:
         """Whether the host can run code: its name, and how many sessions it has."""
         return {"host": self.config.name, "sessions": len(self._sessions)}
 
+    async def metrics(self) -> str:
+        """What the host counts and measures, in Prometheus's text format."""
+        sessions = list(self._sessions)
+        memory_bytes, processes = self._meter.totals()
+        return self._metrics.exposition(
+            Present(
+                sessions=Counter(each.record.state for each in sessions),
+                running=sum(each.is_running for each in sessions),
+                waiting=sum(each.waiting for each in sessions),
+                warm_kernels=self._sessions.warm_kernels,
+                memory_bytes=memory_bytes,
+                processes=processes,
+                unwritten_characters=self.recorder.waiting_characters,
+                is_flow_open=self.recorder.flow.is_open,
+                flow_closures=self.recorder.flow.closures,
+                written=self.recorder.written,
+            )
+        )
+
     # --- Internal -----------------------------------------------------------------------
 
     def _find(self, owner_id: int | None, identifier: str) -> LiveSession:
@@ -471,6 +493,10 @@ class Host:
                     logger.exception("the files of %s could not be measured", session.record.id)
             took = time.monotonic() - began
 
+    def _after_execution(self, record: ExecutionRecord) -> None:
+        self._metrics.execution_ended(record)
+        self._files_may_have_changed(record.session_id)
+
     def _files_may_have_changed(self, session_id: UUID) -> None:
         """Look through a session's files soon; many executions in a row share one look."""
         if session_id not in self._refreshing:
@@ -506,6 +532,7 @@ VERBS = frozenset(
         "list_resources",
         "list_sessions",
         "list_variables",
+        "metrics",
         "open_session",
         "read_table",
         "rename_session",

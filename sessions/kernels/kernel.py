@@ -10,6 +10,7 @@ import asyncio
 import logging
 import signal
 import stat
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,6 +37,7 @@ from sessions.exceptions import (
 from sessions.kernels import channels, inside, provisioner
 from sessions.kernels.channels import Channels
 from sessions.kernels.flow import Flow
+from sessions.kernels.forked import ForkedProcess
 from sessions.kernels.messages import Message, MessageCodec
 from sessions.kernels.removal import remove_tree
 from sessions.kernels.sandbox import Sandbox
@@ -82,6 +84,10 @@ class Death:
 
 def _nothing(_: Message) -> None:
     """What happens in a kernel that nobody has."""
+
+
+def _unmeasured(way: str, seconds: float) -> None:
+    """Nobody wants to know."""
 
 
 class Request:
@@ -135,7 +141,8 @@ class Request:
 class LiveKernel:
     """One kernel process, from ``start`` to its death. Owned by a session; never restarted.
 
-    ``on_message`` is called with each message on iopub; ``on_input`` with each input request.
+    ``on_message`` is called with each message on iopub; ``on_input`` with each input request;
+    ``on_ready`` after each ``start``: how it came to be (measures.WAYS), and after how many seconds.
     """
 
     def __init__(
@@ -149,6 +156,7 @@ class LiveKernel:
         flow: Flow,
         on_message: Callable[[Message], None] = _nothing,
         on_input: Callable[[Message], None] = _nothing,
+        on_ready: Callable[[str, float], None] = _unmeasured,
         zygote: Zygote | None = None,
     ) -> None:
         assert sandbox.sockets is not None
@@ -159,6 +167,7 @@ class LiveKernel:
         self._flow = flow
         self._on_message = on_message
         self._on_input = on_input
+        self._on_ready = on_ready
         self._zygote = zygote
         self._kills_before = sandbox.group.oom_kills() if sandbox.group else 0
         self._is_ready = False
@@ -210,6 +219,13 @@ class LiveKernel:
 
         Raises KernelStartFailed; nothing is left running then.
         """
+        began, waited = time.monotonic(), self._is_ready
+        await self._start()
+        forked = isinstance(getattr(self._manager.provisioner, "process", None), ForkedProcess)
+        way = "warm" if waited else "forked" if forked else "started"
+        self._on_ready(way, time.monotonic() - began)
+
+    async def _start(self) -> None:
         try:
             async with asyncio.timeout(START_SECONDS):
                 if self._is_ready:

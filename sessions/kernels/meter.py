@@ -100,6 +100,11 @@ class Meter:
         samples = self._samples.get(session_id)
         return samples[-1].cpu_percent if samples else 0.0
 
+    def totals(self) -> tuple[int, int]:
+        """Memory in bytes and processes of all sessions, when they were last looked at."""
+        latest = [samples[-1] for samples in list(self._samples.values()) if samples]
+        return sum(each.memory_bytes for each in latest), sum(each.processes for each in latest)
+
     def glance(self, session_id: UUID) -> dict[str, Any]:
         """Its memory now (None if not known yet) and its course; rounded, to change seldom."""
         samples = list(self._samples.get(session_id, ()))

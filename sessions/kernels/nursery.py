@@ -62,6 +62,11 @@ class Nursery:
                 zygote.start()
         return self._zygotes[kernel_name]
 
+    @property
+    def warm_kernels(self) -> int:
+        """How many kernels wait."""
+        return len(self._pool) if self._pool is not None else 0
+
     def take(self, kernel_name: str) -> WaitingKernel | None:
         """A kernel that waits; None if there is none of that kind. It is the caller's now."""
         if self._pool is None or kernel_name != DEFAULT_KERNEL:

@@ -6,6 +6,7 @@ them, a ``Recorder`` makes them durable. No Django here: a script can bring its 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -133,6 +134,12 @@ class Recorder(Protocol):
     # Closed while more waits to be written than may. Who reads output heeds it; the few events
     # that are no output are taken all the same.
     flow: Flow
+    # How many events are durable, by type, since the recorder was made.
+    written: Counter[str]
+
+    @property
+    def waiting_characters(self) -> int:
+        """About how many characters of events wait to be written."""
 
     async def sessions_with_files(self) -> set[UUID]:
         """Those whose files stay, also other hosts' sessions: they have not ended, or are lost.

@@ -25,11 +25,12 @@ from sessions.kernels.config import HostConfig
 from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel
 from sessions.kernels.leftovers import Leftovers
+from sessions.kernels.measures import HostMetrics
 from sessions.kernels.messages import Message
 from sessions.kernels.nursery import Nursery
 from sessions.kernels.policy import Policy, policy_again, policy_for
 from sessions.kernels.premises import Estate, Premises
-from sessions.kernels.records import Recorder, SessionRecord
+from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.session import LiveSession
 from sessions.kernels.specs import DEFAULT_KERNEL, KernelSpecs
@@ -47,7 +48,7 @@ Name = tuple[int | None, str]
 class Roster:
     """Every live session of a host, by id and by name, from ``start`` to ``stop``.
 
-    ``after_execution`` is called with a session's id whenever one of its executions has ended.
+    ``after_execution`` is called with the record of each execution that has ended.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class Roster:
         config: HostConfig,
         recorder: Recorder,
         specs: KernelSpecs,
-        after_execution: Callable[[UUID], None],
+        after_execution: Callable[[ExecutionRecord], None],
+        metrics: HostMetrics,
     ) -> None:
         self._config = config
         self._recorder = recorder
         self._specs = specs
         self._after_execution = after_execution
+        self._metrics = metrics
         self._by_id: dict[UUID, LiveSession] = {}
         self._by_name: dict[Name, LiveSession] = {}
         # Sessions somebody is opening now, shared by all who ask for the same name meanwhile.
@@ -109,6 +112,11 @@ class Roster:
 
     def __iter__(self) -> Iterator[LiveSession]:
         return iter(list(self._by_id.values()))
+
+    @property
+    def warm_kernels(self) -> int:
+        """How many kernels wait for a session."""
+        return self._nursery.warm_kernels
 
     def get(self, session_id: UUID) -> LiveSession | None:
         """The live session of that id, whosever it is."""
@@ -317,6 +325,7 @@ class Roster:
                 flow=self._recorder.flow,
                 on_message=on_message,
                 on_input=on_input,
+                on_ready=self._metrics.kernel_started,
                 zygote=self._nursery.zygote(record.kernel_name),
             )
 
@@ -344,6 +353,7 @@ class Roster:
             sandbox=replace(sandbox, sockets=premises.make_sockets()),
             environment=self._environment(sandbox),
             flow=self._recorder.flow,
+            on_ready=self._metrics.kernel_started,
             zygote=self._nursery.zygote(DEFAULT_KERNEL),
         )
 

@@ -47,7 +47,7 @@ class LiveSession:
     """A session whose kernel this host owns, from ``open`` to ``close``.
 
     Its worker task runs the queue until the session is closed. ``after_execution`` is called,
-    with the session's id, whenever an execution has ended; ``kept`` says, in a thread, what it
+    with its record, whenever an execution has ended; ``kept`` says, in a thread, what it
     keeps on the disk, given the processes that hold all its others.
     """
 
@@ -60,7 +60,7 @@ class LiveSession:
         environment: dict[str, str],
         make_kernel: KernelFactory,
         max_output_bytes: int,
-        after_execution: Callable[[UUID], None],
+        after_execution: Callable[[ExecutionRecord], None],
         kept: Callable[[list[int]], Kept],
     ) -> None:
         self.record = record
@@ -172,6 +172,16 @@ class LiveSession:
         """Nothing runs and nothing waits, or everything waits for somebody's input."""
         current = self._queue.current
         return self._queue.is_empty or (current is not None and current.prompt is not None)
+
+    @property
+    def is_running(self) -> bool:
+        """An execution runs."""
+        return self._queue.current is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many executions wait."""
+        return self._queue.waiting
 
     # --- Executions ---------------------------------------------------------------------
 
@@ -337,7 +347,7 @@ class LiveSession:
             self._queue.forget(execution)
             self._disk.stir()
             self._journal.finished(execution, state, reason)
-            self._after_execution(self.record.id)
+            self._after_execution(execution.record)
 
     def _new_kernel(self, make_kernel: KernelFactory) -> LiveKernel:
         self._comms.forget()
