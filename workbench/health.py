@@ -16,6 +16,11 @@ from workbench.measures import metrics
 PATIENCE_SECONDS = 2.0  # for the host to say that it is there
 
 
+async def livez(request: HttpRequest) -> JsonResponse:
+    """200 as long as the process answers at all; asks neither the database nor the host."""
+    return JsonResponse({"status": "ok"})
+
+
 async def healthz(request: HttpRequest) -> JsonResponse:
     """200 once ready to run code; 503 with a sentence otherwise."""
     try:
@@ -45,4 +50,8 @@ async def _ask_host(verb: str) -> Any:
         return await engine().call(verb)
 
 
-urlpatterns = [path("healthz", healthz), path("metrics", measures)]
+urlpatterns = [
+    path("livez", livez),
+    path("healthz", healthz),
+    path("metrics", measures),
+]

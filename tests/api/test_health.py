@@ -6,6 +6,7 @@ from django.test import AsyncClient
 from sessions.engines import close_engine, engine
 from sessions.engines.inline import InlineEngine
 from sessions.exceptions import HostUnavailable
+from tests.api.doors import Question, ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -23,6 +24,20 @@ async def test_health_without_a_host_says_how_to_start_one(settings):
 
     assert response.status_code == 503
     assert "python manage.py workbench" in response.json()["status"]
+
+
+async def test_a_process_lives_without_a_host_and_a_database(settings, monkeypatch):
+    def connect(*_: object) -> None:
+        raise AssertionError("livez asked the database")
+
+    settings.WORKBENCH_ENGINE = "local"
+    monkeypatch.setattr(
+        "django.db.backends.base.base.BaseDatabaseWrapper.ensure_connection", connect
+    )
+
+    answer = await ask(Question("GET", "/livez"))
+
+    assert (answer.status, answer.json()) == (200, {"status": "ok"})
 
 
 async def test_a_data_directory_has_one_host_in_scripts_too(host):
