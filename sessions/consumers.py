@@ -23,6 +23,7 @@ from sessions.engines import engine
 from sessions.exceptions import HostUnavailable, InvalidValue, LimitReached, WorkbenchError
 from sessions.frames import Frame
 from sessions.history import portions
+from sessions.kernels import trace
 from sessions.models import Session
 from sessions.operations import SessionRef
 from sessions.overview import describe, list_overview, with_memory
@@ -194,6 +195,7 @@ class SessionSocket(Socket):
         session = await Session.objects.visible_to(self.owner_id).named(identifier).afirst()
         if session is None:
             return await self.refuse(CloseCode.NOT_FOUND, "There is no session with this name.")
+        trace.found(session.id)
         self.session, self.is_open = session, True
         self._order = asyncio.Lock()
         await self.begin(since)

@@ -24,6 +24,7 @@ from sessions.exceptions import (
     InvalidValue,
     NotFound,
 )
+from sessions.kernels import trace
 from sessions.models import Execution, Session
 from sessions.states import ExecutionState
 
@@ -128,7 +129,7 @@ async def open_session(
     sessions/kernels/limits.py. All of these count only if this call opens it. Raises InvalidValue
     for a bad identifier, environment or policy, KernelspecNotFound, SessionLimitReached.
     """
-    return _session(
+    session = _session(
         await ask(
             "open_session",
             owner_id=ref.owner_id,
@@ -141,11 +142,15 @@ async def open_session(
             policy=policy or {},
         )
     )
+    trace.found(session.id)
+    return session
 
 
 async def find_session(ref: SessionRef) -> SessionInfo:
     """The live session ``ref`` names. Raises SessionNotFound."""
-    return _session(await ask("find_session", **_named(ref)))
+    session = _session(await ask("find_session", **_named(ref)))
+    trace.found(session.id)
+    return session
 
 
 async def rename_session(ref: SessionRef, name: str) -> None:
@@ -497,7 +502,9 @@ async def _execute(verb: str, ref: SessionRef, **arguments: Any) -> ExecutionInf
     if wire.keys() == {"id"}:
         # The client's own id led to an execution of before, which the rows know whole.
         return await get_execution(ref, wire["id"])
-    return _execution(wire)
+    execution = _execution(wire)
+    trace.found(execution.session_id)
+    return execution
 
 
 async def _ended_under(

@@ -272,13 +272,15 @@ LOGIN_URL = "admin:login"
 _LOG_LEVEL = env.choice(
     "WORKBENCH_LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 )
+_LOG_FORMAT = env.choice("WORKBENCH_LOG_FORMAT", "text", ["text", "json"])
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+        "text": {"()": "workbench.logs.Text"},
+        "json": {"()": "workbench.logs.Json"},
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": _LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": _LOG_LEVEL},
     "loggers": {
         "daphne": {"level": "WARNING"},

@@ -11,6 +11,7 @@ from sessions.engines.assembly import assemble_host
 from sessions.engines.base import Notices, Subscribers
 from sessions.engines.process import HostRunsAlready, only_host
 from sessions.exceptions import HostUnavailable
+from sessions.kernels import trace
 from sessions.kernels.host import VERBS, Host
 from sessions.recorder import DatabaseRecorder
 
@@ -58,7 +59,9 @@ class InlineEngine:
 
     async def _host(self) -> tuple[Host, DatabaseRecorder]:
         if self._start is None:
-            self._start = asyncio.create_task(self._assemble(), name="start host")
+            self._start = asyncio.create_task(
+                self._assemble(), name="start host", context=trace.of_nobody()
+            )
         start = self._start
         try:
             return await asyncio.shield(start)

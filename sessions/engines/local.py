@@ -12,6 +12,7 @@ from sessions.engines import wire
 from sessions.engines.assembly import trusted_run_dir
 from sessions.engines.base import Notices, Subscribers
 from sessions.exceptions import HostUnavailable, InvalidValue, WorkbenchError
+from sessions.kernels import trace
 
 SOCKET_NAME = "host.sock"
 HUNG_UP = "The kernel host ended while it worked on this. Try again in a moment."
@@ -53,7 +54,9 @@ class LocalEngine:
         if self._present is not None and self._present.is_open:
             return self._present
         if self._connecting is None:
-            self._connecting = asyncio.create_task(self._connect(), name="connect to host")
+            self._connecting = asyncio.create_task(
+                self._connect(), name="connect to host", context=trace.of_nobody()
+            )
         return await asyncio.shield(self._connecting)
 
     async def _connect(self) -> _Connection:
@@ -91,7 +94,7 @@ class _Connection:
         answer = self._answers[id_] = asyncio.get_running_loop().create_future()
         try:
             try:
-                self.peer.send({"id": id_, "verb": verb, "arguments": arguments})
+                self.peer.send({"id": id_, "verb": verb, "arguments": arguments, **_about()})
             except ValueError as error:  # half a character, too large a number, too deep
                 raise InvalidValue(f"The request cannot be passed on: {error}.") from error
             return await answer
@@ -134,3 +137,8 @@ class _Connection:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(HostUnavailable(HUNG_UP))
+
+
+def _about() -> dict[str, str]:
+    request = trace.request_id.get()
+    return {"request": request} if request else {}

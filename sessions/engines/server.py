@@ -10,6 +10,7 @@ from typing import Any
 
 from sessions.engines import wire
 from sessions.exceptions import WorkbenchError
+from sessions.kernels import trace
 from sessions.kernels.host import VERBS, Host
 
 LAST_ANSWERS_SECONDS = 2.0  # for the answers of a host that ends
@@ -70,7 +71,8 @@ class _Caller:
         """Start to do what a message asks for."""
         match message:
             case {"id": int(id_), "verb": str(verb), "arguments": dict(arguments)}:
-                call = asyncio.create_task(self._call(id_, verb, arguments), name=verb)
+                request = str(message.get("request", ""))
+                call = asyncio.create_task(self._call(id_, verb, arguments, request), name=verb)
                 self._calls.add(call)
                 call.add_done_callback(self._calls.discard)
             case {"subscribe": str(topic)}:
@@ -93,7 +95,8 @@ class _Caller:
         self.peer.hang_up()
         await self.peer.ended(LAST_ANSWERS_SECONDS)
 
-    async def _call(self, id_: int, verb: str, arguments: dict[str, Any]) -> None:
+    async def _call(self, id_: int, verb: str, arguments: dict[str, Any], request: str) -> None:
+        trace.request_id.set(request)
         try:
             if verb not in VERBS:
                 raise WorkbenchError(f"The host does not know {verb!r}.")

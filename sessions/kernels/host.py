@@ -22,6 +22,7 @@ from sessions.exceptions import (
     SessionNotFound,
     WorkbenchError,
 )
+from sessions.kernels import trace
 from sessions.kernels.batch import Run, Runs
 from sessions.kernels.config import HostConfig as HostConfig
 from sessions.kernels.executions import MAX_TIMEOUT_SECONDS, LiveExecution
@@ -118,6 +119,7 @@ class Host:
             environment=environment or {},
         )
         session, created = await self._sessions.find_or_open(record, policy)
+        trace.found(session.record.id)
         return {**session.record.to_wire(), "created": created}
 
     async def find_session(self, *, owner_id: int | None, identifier: str) -> dict[str, Any]:
@@ -358,7 +360,9 @@ class Host:
     # --- Internal -----------------------------------------------------------------------
 
     def _find(self, owner_id: int | None, identifier: str) -> LiveSession:
-        return self._sessions.find(owner_id, identifier)
+        session = self._sessions.find(owner_id, identifier)
+        trace.found(session.record.id)
+        return session
 
     def _find_run(self, owner_id: int | None, identifier: str, run_id: str) -> Run:
         """The run, also of a session that has ended. Raises ExecutionNotFound."""

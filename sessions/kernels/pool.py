@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from sessions.kernels import trace
 from sessions.kernels.kernel import LiveKernel
 from sessions.kernels.premises import Estate, Premises
 from sessions.kernels.zygotes import Zygote
@@ -139,7 +140,7 @@ class WarmPool:
         await self._estate.remove(waiting.premises)
 
     def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(coroutine)
+        task = asyncio.create_task(coroutine, context=trace.of_nobody())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

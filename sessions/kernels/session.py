@@ -18,7 +18,7 @@ from sessions.exceptions import (
     WorkbenchError,
     WorkspaceFull,
 )
-from sessions.kernels import answers
+from sessions.kernels import answers, trace
 from sessions.kernels.comms import Comms
 from sessions.kernels.disk import DiskWatch, Kept
 from sessions.kernels.executions import ExecutionQueue, LiveExecution
@@ -97,7 +97,10 @@ class LiveSession:
 
     def take_back(self) -> None:
         """Start the worker of a session that an earlier host had; its next use starts a kernel."""
-        self._worker = asyncio.create_task(self._work(), name=f"session {self.record.id}")
+        id_ = self.record.id
+        self._worker = asyncio.create_task(
+            self._work(), name=f"session {id_}", context=trace.of_session(id_)
+        )
 
     async def close(self, state: SessionState = SessionState.CLOSED, reason: str = "") -> None:
         """End the kernel, what runs and what waits; ``state`` is how the session ended.

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 
 from sessions.exceptions import KernelStartFailed, SessionNotFound
+from sessions.kernels import trace
 from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel
 from sessions.states import SessionState
@@ -38,8 +39,9 @@ class KernelSlot:
         if self._is_closed:
             raise SessionNotFound
         if self._start is None:
+            id_ = self._journal.record.id
             self._start = asyncio.create_task(
-                self._launch(), name=f"start kernel of {self._journal.record.id}"
+                self._launch(), name=f"start kernel of {id_}", context=trace.of_session(id_)
             )
             # A start nobody waits for must not complain about its exception.
             self._start.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -103,7 +105,11 @@ class KernelSlot:
     def _ending(
         self, ended: LiveKernel | asyncio.Task[LiveKernel], reason: str
     ) -> asyncio.Task[None]:
-        ending = asyncio.create_task(_end(ended, reason), name="end a kernel")
+        ending = asyncio.create_task(
+            _end(ended, reason),
+            name="end a kernel",
+            context=trace.of_session(self._journal.record.id),
+        )
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
         return ending

@@ -38,7 +38,7 @@ from pathlib import Path
 from typing import Any
 
 from sessions.exceptions import KernelStartFailed
-from sessions.kernels import workbench_zygote
+from sessions.kernels import trace, workbench_zygote
 from sessions.kernels.descriptors import usual_limit
 from sessions.kernels.forked import ForkedProcess, put_down
 from sessions.kernels.sandbox import Sandbox, root_links, system_mounts
@@ -109,7 +109,9 @@ class Zygote:
 
     def start(self) -> None:
         """Begin to import; ``is_ready`` says when that is done."""
-        self._running = asyncio.create_task(self._run(), name=f"zygote {self.name}")
+        self._running = asyncio.create_task(
+            self._run(), name=f"zygote {self.name}", context=trace.of_nobody()
+        )
 
     async def stop(self) -> None:
         """End it. The kernels it has forked live on."""

@@ -141,7 +141,7 @@ async def test_open_sockets_are_counted():
         return float(re.search(r"^workbench_sockets (\S+)$", text, re.MULTILINE)[1])
 
     before = await sockets()
-    await Observed(application)({"type": "websocket"}, None, None)
+    await Observed(application)({"type": "websocket", "headers": []}, None, None)
 
     assert [during[0] - before, await sockets() - before] == [1, 0]
 
@@ -152,7 +152,7 @@ async def test_a_client_that_leaves_is_counted_as_gone(host):
 
     _, before = await scraped()
     with pytest.raises(asyncio.CancelledError):
-        await Observed(application)({"type": "http", "path": "/"}, None, None)
+        await Observed(application)({"type": "http", "path": "/", "headers": []}, None, None)
     _, after = await scraped()
 
     assert growth(before, after, "workbench_requests_total", door="none", status="499") == 1

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
 from sessions.exceptions import InvalidValue, SessionNotFound, Unavailable
+from sessions.kernels import trace
 from sessions.models import Session
 from sessions.operations import SessionRef
 from workbench.access import owner_of
@@ -70,6 +71,7 @@ class SessionView(ApiView):
         session = await mine.named(self.kwargs["identifier"]).afirst()
         if session is None:
             raise SessionNotFound
+        trace.found(session.id)
         return session
 
     async def live_session(self, request: Request) -> Session:
