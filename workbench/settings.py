@@ -148,6 +148,17 @@ WORKBENCH_OUTPUT_SOURCES = env.words(
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SAMESITE = "Lax"
+# Whether browsers come over https, to a proxy that says so; then cookies go no other way.
+WORKBENCH_HTTPS = env.flag("WORKBENCH_HTTPS", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = WORKBENCH_HTTPS
+# Only a proxy can be believed here: without one, anybody may send this header.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if WORKBENCH_HTTPS else None
+# For so long browsers that have been here refuse to come over http. 0: they are not told to.
+SECURE_HSTS_SECONDS = env.integer(
+    "WORKBENCH_HSTS_SECONDS", 0, least=0, most=10 * _YEAR_SECONDS, unit="seconds"
+)
+# These look for Django's middleware by its name. Ours derives from it: workbench/middleware.py.
+SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
 
 # --- Application ----------------------------------------------------------------------------
 
