@@ -20,7 +20,13 @@ from django.utils import timezone
 
 from sessions import frames, operations, questions
 from sessions.engines import engine
-from sessions.exceptions import HostUnavailable, InvalidValue, LimitReached, WorkbenchError
+from sessions.exceptions import (
+    HostUnavailable,
+    InvalidValue,
+    LimitReached,
+    NotAllowed,
+    WorkbenchError,
+)
 from sessions.frames import Frame
 from sessions.history import portions
 from sessions.kernels import trace
@@ -72,6 +78,11 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         owner_id: int | None = self.scope["owner_id"]
         return owner_id
 
+    @property
+    def may_run(self) -> bool:
+        """Whether this client may do more than look."""
+        return bool(self.scope["may_run"])
+
     # Frames
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
@@ -96,6 +107,8 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             if frame.type == "ping":
                 await self.send_json({"type": "pong"})
+            elif not self.may_run:
+                raise NotAllowed
             else:
                 await self.act(frame)
         except WorkbenchError as error:

@@ -3,6 +3,7 @@
 * WorkbenchError
     * InvalidValue                  a value outside its documented range
         * PathInvalid               text that cannot name anything in a workspace
+    * NotAllowed                    who asks may only look
     * NotFound
         * SessionNotFound
         * ExecutionNotFound
@@ -74,6 +75,12 @@ class PathInvalid(InvalidValue):
     """The path is not valid."""
 
     code = "path_invalid"
+
+
+class NotAllowed(WorkbenchError):
+    """You may only look at this."""
+
+    code = "not_allowed"
 
 
 class NotFound(WorkbenchError):

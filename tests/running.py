@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -126,3 +127,13 @@ def command_of(pid: int) -> str:
 def _cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def made_key(server: RunningServer, name: str) -> dict[str, str]:
+    """The three parts of a key for an account of a server, which need not run."""
+    server.data_dir.mkdir(exist_ok=True)
+    command = [sys.executable, "manage.py", "workbench", "key", name]
+    done = subprocess.run(
+        command, cwd=ROOT, env=server.environment, capture_output=True, text=True, check=True
+    )
+    return dict(re.split(r"\s{2,}", line) for line in done.stdout.splitlines())

@@ -8,11 +8,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import django
-from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.exceptions import ImproperlyConfigured
 
-from workbench.access import OwnerMiddleware
 from workbench.origins import is_allowed_host, is_same_origin
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -51,6 +49,7 @@ def _build() -> Application:
         sys.exit(f"workbench: {error}")
     # Only now, with the apps loaded, can consumers be imported.
     from sessions.routing import websocket_urlpatterns
+    from workbench.access.middleware import SocketAccess
     from workbench.dialects.backendai import stream
     from workbench.middleware import Handler
     from workbench.observed import Observed
@@ -58,7 +57,7 @@ def _build() -> Application:
 
     # Ours last: they end with one for every address that nothing serves.
     addresses = URLRouter([*stream.websocket_urlpatterns, *websocket_urlpatterns])
-    sockets = AuthMiddlewareStack(OwnerMiddleware(addresses))
+    sockets = SocketAccess(addresses)
     doors = {"http": Remembered(Handler()), "websocket": SameOriginOnly(sockets)}
     return Observed(ProtocolTypeRouter(doors))
 

@@ -8,6 +8,7 @@ there. It is left to who starts the server (manage.py, asgi.py) to end with that
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -189,3 +190,11 @@ def _refuse(name: str, text: str, rule: str) -> NoReturn:
 
 def _size_rule(least: int) -> str:
     return f"be a size like 512m or 2g, {size_text(least)} to 1024 TiB"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

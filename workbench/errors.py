@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 STATUS: dict[type[exceptions.WorkbenchError], HTTPStatus] = {
     exceptions.InvalidValue: HTTPStatus.BAD_REQUEST,
+    exceptions.NotAllowed: HTTPStatus.FORBIDDEN,
     exceptions.NotFound: HTTPStatus.NOT_FOUND,
     exceptions.Conflict: HTTPStatus.CONFLICT,
     exceptions.LimitReached: HTTPStatus.TOO_MANY_REQUESTS,
@@ -48,6 +49,7 @@ FOREIGN_HOST = (
 )
 # When to try again if there is too much of something; nobody knows who will end what, and when.
 RETRY_SECONDS = 30
+REALM = 'Bearer realm="workbench"'
 NO_DATABASE = "The database does not answer at the moment. Try again in a while."
 NOTHING_HERE = "There is nothing at this address."
 BODY_TOO_LARGE = "The request body is too large."
@@ -100,10 +102,20 @@ def problem_of(error: Exception) -> Problem:
         case _:
             status, code, message = _of_django(error)
             data = {}
-    headers = {"Retry-After": str(RETRY_SECONDS)} if status == HTTPStatus.TOO_MANY_REQUESTS else {}
     return Problem(
-        status=status, code=code, message=message, data=data, headers=headers, error=error
+        status=status,
+        code=code,
+        message=message,
+        data=data,
+        headers=_headers_of(status),
+        error=error,
     )
+
+
+def _headers_of(status: HTTPStatus) -> dict[str, str]:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return {"Retry-After": str(RETRY_SECONDS)}
+    return {"WWW-Authenticate": REALM} if status == HTTPStatus.UNAUTHORIZED else {}
 
 
 def _of_django(error: Exception) -> tuple[HTTPStatus, str, str]:
@@ -161,6 +173,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, HTTPStatus.BAD_REQUEST, "bad_request", message)
 
 
+def refuse(request: HttpRequest, error: Refused) -> HttpResponse:
+    """The answer to who was refused before any view, in the words of the contract there."""
+    return _page(request, error.status, error.code, error.message)
+
+
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     """A request that some view or middleware forbids."""
     return _page(request, HTTPStatus.FORBIDDEN, "forbidden", "This is not allowed.")
@@ -179,7 +196,10 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, status: HTTPStatus, code: str, message: str) -> HttpResponse:
     if "text/html" not in request.headers.get("Accept", ""):
-        return _renderer_at(request)(Problem(status=status, code=code, message=message))
+        headers = _headers_of(status)
+        return _renderer_at(request)(
+            Problem(status=status, code=code, message=message, headers=headers)
+        )
     title = html.escape(f"{status.value} {status.phrase}")
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'

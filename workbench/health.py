@@ -11,16 +11,19 @@ from prometheus_client import exposition
 
 from sessions.engines import engine
 from sessions.exceptions import HostUnavailable, WorkbenchError
+from workbench.access.middleware import public
 from workbench.measures import metrics
 
 PATIENCE_SECONDS = 2.0  # for the host to say that it is there
 
 
+@public
 async def livez(request: HttpRequest) -> JsonResponse:
     """200 as long as the process answers at all; asks neither the database nor the host."""
     return JsonResponse({"status": "ok"})
 
 
+@public
 async def healthz(request: HttpRequest) -> JsonResponse:
     """200 once ready to run code; 503 with a sentence otherwise."""
     try:

@@ -22,7 +22,7 @@ from sessions.exceptions import HostUnavailable
 from sessions.models import Session
 from sessions.operations import kernelspecs
 from sessions.overview import describe, list_overview
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 
 View = Callable[..., Coroutine[Any, Any, HttpResponse]]
 

@@ -18,7 +18,7 @@ from sessions.kernels.limits import (
     machine_memory_bytes,
 )
 from sessions.kernels.policy import Network
-from workbench.environment import MAX_PORT, Environment
+from workbench.environment import MAX_PORT, Environment, is_loopback
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 _KIB, _MIB, _GIB = 1024, 1024**2, 1024**3
@@ -32,6 +32,12 @@ WORKBENCH_DATA_DIR = env.directory(
     "WORKBENCH_DATA_DIR", BASE_DIR / "var", must_exist=False
 ).resolve()
 WORKBENCH_HOST = env.text("WORKBENCH_HOST", "127.0.0.1")
+# Who may use the server: anybody who reaches it ("open"), or who has a key or an account ("closed").
+# "auto": open if only this machine can reach it.
+WORKBENCH_ACCESS = env.choice("WORKBENCH_ACCESS", "auto", ["auto", "open", "closed"])
+WORKBENCH_IS_OPEN = WORKBENCH_ACCESS == "open" or (
+    WORKBENCH_ACCESS == "auto" and is_loopback(WORKBENCH_HOST)
+)
 WORKBENCH_PORT = env.integer("WORKBENCH_PORT", 8000, least=1, most=MAX_PORT)
 # The same application once more, where the documented Azure curl lines point. None: off.
 WORKBENCH_AZURE_PORT = env.optional_port("WORKBENCH_AZURE_PORT", 6000)
@@ -159,6 +165,9 @@ SECURE_HSTS_SECONDS = env.integer(
 )
 # These look for Django's middleware by its name. Ours derives from it: workbench/middleware.py.
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "sessions"
+LOGOUT_REDIRECT_URL = "login"
 
 # --- Application ----------------------------------------------------------------------------
 
@@ -176,12 +185,14 @@ INSTALLED_APPS = [
     "sessions",
     "files",
     "workbench",
+    "workbench.access",
 ]
 MIDDLEWARE = [
     "workbench.middleware.Security",
     "workbench.static.StaticFilesMiddleware",
     "workbench.middleware.Sessions",
     "workbench.middleware.Common",
+    "workbench.access.middleware.Access",
     "workbench.middleware.Csrf",
     "workbench.middleware.Authentication",
     "workbench.middleware.Messages",
@@ -206,7 +217,7 @@ TEMPLATES = [
     },
 ]
 REST_FRAMEWORK = {
-    # The faces decide who is asking in workbench/access.py; none of them takes forms.
+    # The faces decide who is asking in workbench/access; none of them takes forms.
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],

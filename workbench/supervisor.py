@@ -10,7 +10,6 @@ gone without a word, and the child ends as it would on SIGTERM.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import selectors
 import signal
@@ -54,14 +53,6 @@ def page() -> str:
     """The address of the first page."""
     host, port = addresses()[0]
     return f"http://{host}:{port}/workbench/"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach ``host``."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 class Lifeline:

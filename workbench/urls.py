@@ -47,6 +47,7 @@ class SharedAddress:
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("workbench.health")),
+    path("", include("workbench.access.pages")),
     path("", include("workbench.pages")),
     path("api/v1/", include("workbench.api.urls")),
     # Before Azure's files/…, which would take files/upload/-/… for a file's name.

@@ -13,11 +13,11 @@ from channels.testing import WebsocketCommunicator
 from sessions.models import Event, Session
 from sessions.operations import SessionRef
 from sessions.routing import websocket_urlpatterns
-from workbench.access import OwnerMiddleware
+from workbench.access.middleware import SocketAccess
 
 WAIT_SECONDS = 60.0
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-APPLICATION = OwnerMiddleware(URLRouter(websocket_urlpatterns))
+APPLICATION = SocketAccess(URLRouter(websocket_urlpatterns))
 
 
 class Socket(WebsocketCommunicator):

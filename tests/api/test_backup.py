@@ -179,5 +179,5 @@ def test_a_backup_that_was_cut_off_is_refused(kept: Path, data_dir: Path, tmp_pa
 
 @pytest.mark.parametrize("arguments", [["backup"], ["restore"], ["status", "x"]])
 def test_the_commands_say_what_they_take(arguments: list[str]):
-    with pytest.raises(CommandError, match="take a FILE"):
+    with pytest.raises(CommandError, match=r"needs a FILE|takes nothing else"):
         call_command("workbench", *arguments)

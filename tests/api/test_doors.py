@@ -7,7 +7,7 @@ from channels.routing import URLRouter
 
 from sessions.routing import websocket_urlpatterns
 from tests.api.sockets import Socket
-from workbench.access import OwnerMiddleware
+from workbench.access.middleware import SocketAccess
 
 pytestmark = pytest.mark.kernel
 
@@ -44,7 +44,7 @@ async def run_batch(api, name):
 
 async def watch(name, until):
     """What a browser sees of the session, up to an event that ``until`` accepts."""
-    router = OwnerMiddleware(URLRouter(websocket_urlpatterns))
+    router = SocketAccess(URLRouter(websocket_urlpatterns))
     socket = Socket(router, f"/ws/sessions/{name}/?since=0")
     assert (await socket.connect())[0]
     seen = []

@@ -167,7 +167,7 @@ def test_the_command_says_what_it_would_delete_and_what_it_has_deleted(transacti
         (["prune"], 0, "kept for ever"),
         (["prune", "--days", "-1"], 90, "--days takes"),
         (["prune", "--days", "99999999"], 90, "--days takes"),
-        (["status", "--dry-run"], 90, "belong to prune"),
+        (["status", "--dry-run"], 90, "belongs to prune"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_mean(db, settings, arguments, days, said):

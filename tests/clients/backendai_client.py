@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from ai.backend.client.session import AsyncSession, Session
 CONFIG = APIConfig(
     endpoint=sys.argv[1],
     endpoint_type="api",
-    access_key="AKIATESTACCESSKEY000",
-    secret_key="s" * 40,
+    access_key=os.environ["BACKEND_ACCESS_KEY"],
+    secret_key=os.environ["BACKEND_SECRET_KEY"],
 )
 SUFFIX = sys.argv[2]
 NAME = f"mysess-{SUFFIX}"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.running import ROOT, RunningServer
+from tests.running import ROOT, RunningServer, made_key
 
 pytestmark = [pytest.mark.clients, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -31,7 +31,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         yield running
 
 
-def run(directory: Path, *argv: str, address: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    directory: Path,
+    *argv: str,
+    address: str = "",
+    key_id: str = "AKIATESTACCESSKEY000",
+    secret: str = "s" * 40,
+) -> subprocess.CompletedProcess[str]:
     """A program of the client's, in an empty directory: it loads any ``.env`` it finds."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -39,8 +45,8 @@ def run(directory: Path, *argv: str, address: str = "") -> subprocess.CompletedP
         "LANG": "C.UTF-8",
         "BACKEND_ENDPOINT": address,
         "BACKEND_ENDPOINT_TYPE": "api",
-        "BACKEND_ACCESS_KEY": "AKIATESTACCESSKEY000",
-        "BACKEND_SECRET_KEY": "s" * 40,
+        "BACKEND_ACCESS_KEY": key_id,
+        "BACKEND_SECRET_KEY": secret,
     }
     # Of its own accord the client can hang for ever: in a group of its own, ended as a whole.
     return subprocess.run(
@@ -79,6 +85,29 @@ def test_the_library(server: RunningServer, tmp_path: Path, root: str, suffix: s
     check_stream(results["stream"])
     assert results["c"]["stdout"] == "7\n"
     assert results["c"]["exit_codes"] == [0, 0, 5]
+
+
+def test_a_closed_server_knows_its_clients_by_their_signatures(
+    server: RunningServer, tmp_path: Path
+) -> None:
+    """Each kind of request is signed as the client does it, the socket's as well."""
+    directory = tmp_path / "empty"
+    directory.mkdir()
+    closed = RunningServer(tmp_path / "data", WORKBENCH_ACCESS="closed")
+    key = made_key(closed, "ada")
+    argv = [str(BIN / "python"), str(Path(__file__).parent / "backendai_client.py")]
+    with closed:
+        secrets = {"key_id": key["access key"], "secret": key["secret key"]}
+        done = run(directory, *argv, closed.url, "closed", **secrets)
+        wrong = run(tmp_path, *argv, closed.url, "wrong", key_id=key["access key"])
+
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    check_files(results["files"])
+    check_runs(results["runs"])
+    check_stream(results["stream"])
+    assert wrong.returncode != 0
+    assert "Signature mismatch" in wrong.stderr
 
 
 def check_files(results: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from sessions.exceptions import InvalidValue, SessionNotFound, Unavailable
 from sessions.kernels import trace
 from sessions.models import Session
 from sessions.operations import SessionRef
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 from workbench.api.errors import render_error
 from workbench.api.operation import Failure, Failures, Parameter, is_set, operation_of
 from workbench.api.shapes import field_names

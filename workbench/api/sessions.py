@@ -28,7 +28,7 @@ from sessions.models import Session
 from sessions.notebook_files import cells_of, to_ipynb
 from sessions.operations import SessionRef
 from sessions.overview import describe
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 from workbench.api import shapes
 from workbench.api.base import (
     NOT_JSON,

@@ -36,6 +36,8 @@ class AsyncView(APIView):
     view_is_async = True
     # Whether a link on another site's page may lead here; then reading must open nothing.
     takes_links = False
+    # Whether it tells everybody the same, whoever asks.
+    is_public = False
     # How this face words an error.
     render_error: Renderer = staticmethod(render_problem)
 

@@ -17,7 +17,7 @@ from sessions.exceptions import InvalidValue, SessionNotFound
 from sessions.operations import ExecutionInfo, SessionRef
 from sessions.outcomes import fold
 from sessions.states import EventType, ExecutionState
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 from workbench.dialects.base import AsyncView, json_response, without_colours
 from workbench.dialects.fastapi import body_of, flaw, invalid, render_error, texts_of
 from workbench.errors import Refused, Renderer

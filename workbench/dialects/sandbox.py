@@ -22,7 +22,7 @@ from sessions.exceptions import FileExists, FileNotFound, PathInvalid, SessionNo
 from sessions.kernels.workspace import MOUNT_POINTS
 from sessions.operations import ExecutionInfo, SessionRef
 from sessions.states import EventType, ExecutionState, SessionState
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 from workbench.dialects.backendai.versions import VERSION
 from workbench.dialects.base import AsyncView, json_object, json_response
 from workbench.dialects.downloads import download_response
@@ -188,6 +188,7 @@ class RootView(AliveView):
     """The server's own address: the sandbox, Backend.AI's version, and the way in for people."""
 
     takes_links = True
+    is_public = True
     more = VERSION  # what Backend.AI's clients look for before anything else
 
     async def get(self, request: Request, **where: Any) -> HttpResponse:

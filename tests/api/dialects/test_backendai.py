@@ -21,11 +21,11 @@ from sessions import operations
 from sessions.models import Execution, Session
 from sessions.operations import SessionRef
 from tests.api.sockets import Socket
-from workbench.access import OwnerMiddleware
+from workbench.access.middleware import SocketAccess
 from workbench.dialects.backendai import stream
 
 PROBLEMS = "https://api.backend.ai/probs/"
-SOCKETS = OwnerMiddleware(URLRouter(stream.websocket_urlpatterns))
+SOCKETS = SocketAccess(URLRouter(stream.websocket_urlpatterns))
 
 kernel = pytest.mark.kernel
 

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from sessions import operations
 from sessions.exceptions import SessionNotFound, WorkbenchError
 from sessions.operations import SessionInfo
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 from workbench.dialects.azure.metadata import metadata_body, read_environment
 from workbench.dialects.azure.views import AzureView, no_session, skip_of, timestamp
 from workbench.dialects.base import json_response

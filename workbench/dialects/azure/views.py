@@ -9,7 +9,7 @@ from typing import Any
 from rest_framework.request import Request
 
 from sessions.operations import SessionRef
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 from workbench.dialects.azure.errors import invalid, render_error
 from workbench.dialects.azure.versions import SUPPORTED, ApiVersion, parse_version
 from workbench.dialects.base import AsyncView

@@ -17,6 +17,7 @@ _PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "invalid-api-params": (HTTPStatus.BAD_REQUEST, "Missing or invalid API parameters."),
     "generic-bad-request": (HTTPStatus.BAD_REQUEST, "Bad request."),
     "session-already-exists": (HTTPStatus.BAD_REQUEST, "The session already exists."),
+    "auth-failed": (HTTPStatus.UNAUTHORIZED, "Credential/signature mismatch."),
     "generic-forbidden": (HTTPStatus.FORBIDDEN, "Forbidden operation."),
     "session-not-found": (HTTPStatus.NOT_FOUND, "No such session."),
     "image-not-found": (HTTPStatus.NOT_FOUND, "No such environment image."),
@@ -48,7 +49,9 @@ _SLUGS: dict[type[Exception], str] = {
 }
 # What Django or DRF refused before a view could say why.
 _GENERIC: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "auth-failed",
     HTTPStatus.FORBIDDEN: "generic-forbidden",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate-limit-exceeded",
     HTTPStatus.NOT_FOUND: "generic-not-found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
 }

@@ -18,7 +18,7 @@ from sessions.engines import engine
 from sessions.exceptions import HostUnavailable, SessionNotFound
 from sessions.history import is_news
 from sessions.models import Session
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 from workbench.dialects.backendai.errors import invalid
 from workbench.dialects.backendai.views import BackendAIView
 

@@ -13,7 +13,7 @@ from sessions.exceptions import Conflict, KernelspecNotFound, SessionNotFound
 from sessions.models import Event, Execution
 from sessions.operations import SessionInfo, SessionRef
 from sessions.states import EventType
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 from workbench.dialects.backendai import ORIGIN
 from workbench.dialects.backendai.completion import complete
 from workbench.dialects.backendai.console import MAX_STREAM_CHARACTERS, console_of

@@ -49,6 +49,9 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         """Accept, if there is such a session; else the handshake is answered with 403."""
         self._answers: deque[str] = deque()
+        if not self.scope["may_run"]:
+            await self.close()
+            return
         name = self.scope["url_route"]["kwargs"]["name"]
         ref = SessionRef(owner_id=self.scope["owner_id"], identifier=name)
         try:

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from sessions import operations
 from sessions.operations import SessionInfo, SessionRef
-from workbench.access import owner_of
+from workbench.access.callers import owner_of
 from workbench.dialects.backendai.errors import invalid, render_error
 from workbench.dialects.backendai.images import Environment, environment_of, language_of
 from workbench.dialects.backendai.versions import VERSION, check_version
@@ -39,6 +39,8 @@ class BackendAIView(AsyncView):
 
 class VersionView(BackendAIView):
     """The root of the API: what clients negotiate with; needs no signature."""
+
+    is_public = True
 
     async def get(self, request: Request) -> HttpResponse:
         """Say the version."""

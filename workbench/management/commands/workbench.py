@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, ProgrammingError
@@ -23,6 +24,8 @@ from sessions.engines.process import HostRunsAlready, run_host, running_host
 from sessions.kernels.doctor import Verdict, are_contained, examine
 from sessions.retention import Pruned, delete_history, ended_before
 from workbench import claims, supervisor
+from workbench.access import keys
+from workbench.access.models import ApiKey, Scope
 
 ACTIONS = {
     "serve": "the database, a kernel host and the web tier (what you get without an action)",
@@ -32,10 +35,20 @@ ACTIONS = {
     "status": "say what runs",
     "backup": "write all that the server keeps into a FILE, while it runs or not",
     "restore": "make an empty data directory of such a FILE",
+    "key": "make an API key for the account NAME, and the account if there is none",
+    "keys": "list the API keys",
+    "revoke": "let the API key ID in no more",
     "prune": "delete the history of sessions that ended long ago",
     "doctor": "say what this machine can contain and limit, and how to have more",
 }
 
+# What else an action needs.
+TARGETS = {
+    "backup": "a FILE",
+    "restore": "a FILE",
+    "key": "the NAME of an account",
+    "revoke": "the ID of a key",
+}
 MAX_DAYS = 36_500
 PROGRESS_SESSIONS = 100  # between two lines that say how far it is
 
@@ -50,41 +63,57 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", nargs="?", default="serve", choices=list(ACTIONS))
         parser.add_argument(
-            "file", nargs="?", type=Path, help="backup, restore: a tar, compressed if it ends in gz"
+            "target",
+            nargs="?",
+            help="backup, restore: a tar, compressed if it ends in gz; key: an account's name; "
+            "revoke: a key's id",
         )
+        parser.add_argument("--label", default="", help="key: what it is for")
+        parser.add_argument("--read", action="store_true", help="key: it may only read")
         parser.add_argument(
             "--days",
             type=int,
             help="prune: of sessions that ended more than so many days ago; "
-            "usually WORKBENCH_HISTORY_DAYS",
+            "usually WORKBENCH_HISTORY_DAYS. key: expires after so many; usually never",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="prune: only say what would be deleted"
         )
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
-        file, days, dry_run = options["file"], options["days"], options["dry_run"]
-        if (file is not None) != (action in ("backup", "restore")):
-            raise CommandError("backup and restore take a FILE, and nothing else does.")
-        if action != "prune" and (days is not None or dry_run):
-            raise CommandError("--days and --dry-run belong to prune.")
+        target, days, dry_run = options["target"], options["days"], options["dry_run"]
+        if wanted := TARGETS.get(action):
+            if target is None:
+                raise CommandError(f"{action} needs {wanted}.")
+        elif target is not None:
+            raise CommandError(f"{action} takes nothing else.")
+        if days is not None and action not in ("prune", "key"):
+            raise CommandError("--days belongs to prune and key.")
+        if dry_run and action != "prune":
+            raise CommandError("--dry-run belongs to prune.")
+        if (options["label"] or options["read"]) and action != "key":
+            raise CommandError("--label and --read belong to key.")
         match action:
+            case "key":
+                self._key(target, days, label=options["label"], only_reads=options["read"])
+            case "revoke":
+                self._revoke(target)
             case "prune":
                 self._prune(days, dry_run=dry_run)
             case "backup":
-                self._backup(file)
+                self._backup(Path(target))
             case "restore":
-                self._restore(file)
+                self._restore(Path(target))
             case _:
                 getattr(self, f"_{action}")()
 
     def _serve(self) -> None:
-        self._refuse_strangers()
         settings.WORKBENCH_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             with claims.claimed(supervisor.page()) as claim:
                 self._step("Preparing the database")
                 call_command("migrate", interactive=False, verbosity=0)
+                self._refuse_strangers()
                 supervisor.supervise(self._step, claim)
         except claims.ServedAlready as error:
             raise CommandError(str(error)) from None
@@ -210,12 +239,49 @@ class Command(BaseCommand):
         if not are_contained(findings):
             raise CommandError("Sessions would run without walls on this machine.")
 
+    def _key(self, name: str, days: int | None, *, label: str, only_reads: bool) -> None:
+        if days is not None and not 1 <= days <= MAX_DAYS:
+            raise CommandError(f"--days must be from 1 to {MAX_DAYS:,}.")
+        scope = Scope.READ if only_reads else Scope.RUN
+        expires_at = timezone.now() + timedelta(days=days) if days is not None else None
+        call_command("migrate", interactive=False, verbosity=0)
+        try:
+            made = keys.make_key_for(name, label=label, scope=scope, expires_at=expires_at)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from None
+        self.stderr.write("Shown only now. Send the first with: Authorization: Bearer KEY")
+        self.stderr.write("Backend.AI's clients sign with the two others.")
+        self.stdout.write(f"key         {made.text}")
+        self.stdout.write(f"access key  {made.key.key_id}")
+        self.stdout.write(f"secret key  {made.signing_secret}")
+
+    def _keys(self) -> None:
+        for key in ApiKey.objects.select_related("owner"):
+            self.stdout.write(
+                "  ".join(
+                    [
+                        key.key_id,
+                        key.state(timezone.now()),
+                        key.scope,
+                        key.owner.get_username(),
+                        key.label,
+                    ]
+                )
+            )
+
+    def _revoke(self, key_id: str) -> None:
+        now = timezone.now()
+        if not ApiKey.objects.filter(key_id=key_id, revoked_at=None).update(revoked_at=now):
+            raise CommandError("There is no such key, or it is revoked already.")
+        self._step(f"{key_id} lets nobody in any more")
+
     def _refuse_strangers(self) -> None:
-        if not supervisor.is_loopback(settings.WORKBENCH_HOST):
+        """A server that others can reach and nobody could use needs an account first."""
+        if not settings.WORKBENCH_IS_OPEN and not keys.anybody_can_come_in():
             raise CommandError(
-                f"WORKBENCH_HOST is {settings.WORKBENCH_HOST}, which other machines can reach. "
-                "There are no accounts yet to keep strangers out, so the workbench only listens "
-                "on this machine: use 127.0.0.1, and a tunnel or an authenticating proxy."
+                f"WORKBENCH_HOST is {settings.WORKBENCH_HOST}, and nobody has an account or a key "
+                "yet. Make one first: “python manage.py workbench key NAME” for programs, or "
+                "“python manage.py createsuperuser” for the pages and the admin."
             )
 
     def _step(self, text: str) -> None:

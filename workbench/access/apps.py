@@ -1,0 +1,12 @@
+"""The app of accounts' keys."""
+
+from django.apps import AppConfig
+
+
+class AccessConfig(AppConfig):
+    """Keys, and who used them."""
+
+    name = "workbench.access"
+    label = "workbench_access"
+    verbose_name = "Access"
+    default_auto_field = "django.db.models.BigAutoField"

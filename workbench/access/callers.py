@@ -1,0 +1,167 @@
+"""Who is asking, and so whose sessions they see.
+
+Where the door is open (WORKBENCH_ACCESS; on loopback it is, unless told otherwise) everybody
+shares the sessions without an owner, and no credential changes anything about that. Where it is
+closed, a request needs a key, a signature made with one, or the cookie of somebody's login.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib import import_module
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+from django.utils import timezone
+
+from workbench.access import keys, signatures
+from workbench.access.failures import Failures
+from workbench.access.models import ApiKey, Scope
+from workbench.access.signatures import BadSignature, Signed
+from workbench.errors import Refused
+
+NOBODY = (
+    "Say who you are: send an API key as “Authorization: Bearer wb_…”, or log in at /login/. "
+    "The operator makes keys with: python manage.py workbench key NAME"
+)
+WRONG_KEY = "This API key is not valid: it may be mistyped, revoked or expired."
+TOO_MANY = "Too many wrong keys came from your address. Try again in a minute."
+READ_ONLY = "This API key may only read."
+# A key is looked at again after so long: so long may one that was revoked still be good.
+KNOWN_SECONDS = 2.0
+MOST_KNOWN = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Somebody who asks."""
+
+    # Whose sessions; None: those without an owner.
+    owner_id: int | None
+    # The account's; empty at the open door.
+    name: str = ""
+    may_run: bool = True
+
+
+ANYBODY = Caller(owner_id=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What of a request, or of a socket's handshake, says who asks."""
+
+    headers: Mapping[str, str]  # by any spelling
+    cookies: Mapping[str, str]
+    method: str
+    # Still percent-encoded, with the query.
+    raw_path: str
+    address: str
+
+
+class NotKnown(Refused):
+    """Nobody we know is asking."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(HTTPStatus.UNAUTHORIZED, "unauthorized", message)
+
+
+def is_open() -> bool:
+    """Whether anybody who can reach this server may use it."""
+    return bool(settings.WORKBENCH_IS_OPEN)
+
+
+_failures = Failures(most=10, seconds=60.0)
+_known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+
+
+async def find_caller(asked: Asked) -> Caller:
+    """Who asks. Raises Refused."""
+    if is_open():
+        return ANYBODY
+    authorization = asked.headers.get("Authorization", "")
+    if not authorization:
+        return await _by_cookie(asked)
+    try:
+        return await _by_credential(authorization, asked)
+    except NotKnown:
+        # Who has a good key is let in whatever others at their address try.
+        if _failures.add(asked.address):
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too_many_failures", TOO_MANY) from None
+        raise
+
+
+async def _by_credential(authorization: str, asked: Asked) -> Caller:
+    if signatures.is_signed(authorization):
+        return await sync_to_async(_by_signature)(authorization, asked)
+    scheme, _, text = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        raise NotKnown(NOBODY)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    until, caller = _known.get(digest, (0.0, ANYBODY))
+    if time.monotonic() < until:
+        return caller
+    key = await sync_to_async(keys.find_key)(text.strip())
+    if key is None:
+        raise NotKnown(WRONG_KEY)
+    caller = _caller_with(key)
+    _known[digest] = (time.monotonic() + KNOWN_SECONDS, caller)
+    while len(_known) > MOST_KNOWN:
+        _known.popitem(last=False)
+    return caller
+
+
+def _by_signature(authorization: str, asked: Asked) -> Caller:
+    content_type = asked.headers.get("Content-Type", signatures.DEFAULT_CONTENT_TYPE)
+    signed = Signed(
+        method=asked.method,
+        path=asked.raw_path,
+        date=asked.headers.get("Date") or asked.headers.get("X-BackendAI-Date", ""),
+        host=asked.headers.get("Host", ""),
+        content_type=content_type.partition(";")[0].strip().lower(),
+        version=asked.headers.get("X-BackendAI-Version", ""),
+    )
+    try:
+        credential = signatures.parse(authorization)
+        key = keys.find_key_by_id(credential.key_id)
+        secret = keys.signing_secret(credential.key_id)
+        signatures.check(signed, credential, secret, now=timezone.now())
+    except BadSignature as error:
+        raise NotKnown(str(error)) from error
+    if key is None:
+        raise NotKnown("Access key not found")
+    return _caller_with(key)
+
+
+def _caller_with(key: ApiKey) -> Caller:
+    name = key.owner.get_username()
+    return Caller(owner_id=key.owner_id, name=name, may_run=key.scope == Scope.RUN)
+
+
+async def _by_cookie(asked: Asked) -> Caller:
+    cookie = asked.cookies.get(settings.SESSION_COOKIE_NAME)
+    caller = await sync_to_async(_logged_in)(cookie) if cookie else None
+    if caller is None:
+        raise NotKnown(NOBODY)
+    return caller
+
+
+def _logged_in(cookie: str) -> Caller | None:
+    """Whose login a cookie is; None if it is none, or not any more."""
+    request: Any = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(cookie)
+    user = get_user(request)
+    return Caller(owner_id=user.pk, name=user.get_username()) if user.is_authenticated else None
+
+
+async def owner_of(request: HttpRequest) -> int | None:
+    """The owner whose sessions an HTTP request may use; None is the open door."""
+    caller: Caller = request.caller  # type: ignore[attr-defined]  # by the middleware
+    return caller.owner_id

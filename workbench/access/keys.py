@@ -1,0 +1,117 @@
+"""API keys: made, read, checked. ``wb_<id>_<secret>``; of the secret only a hash is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+from django.utils import timezone
+
+from workbench.access.models import ApiKey, Scope
+
+ID_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # nothing that looks like something else
+ID_LENGTH = 16
+SECRET_BYTES = 32
+USE_IS_NEWS = timedelta(minutes=1)
+
+_TEXT = re.compile(rf"wb_([{ID_ALPHABET}]{{{ID_LENGTH}}})_([\w-]{{43}})", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewKey:
+    """A key whose secrets are still known."""
+
+    key: ApiKey
+    # For ``Authorization: Bearer``.
+    text: str
+    # For Backend.AI's clients, which sign with it and never send it.
+    signing_secret: str
+
+
+def make_key(
+    owner: Any, *, label: str = "", scope: Scope = Scope.RUN, expires_at: datetime | None = None
+) -> NewKey:
+    """Make a key for a user; ``expires_at`` None: it never expires."""
+    key_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+    secret = secrets.token_urlsafe(SECRET_BYTES)
+    key = ApiKey.objects.create(
+        key_id=key_id,
+        owner=owner,
+        label=label,
+        scope=scope,
+        expires_at=expires_at,
+        secret_hash=_hash(secret),
+    )
+    return NewKey(key=key, text=f"wb_{key_id}_{secret}", signing_secret=signing_secret(key_id))
+
+
+def make_key_for(username: str, **more: Any) -> NewKey:
+    """Make a key for the account of this name, and the account if there is none.
+
+    Such an account has no password, so nobody can log in with it. Raises ValidationError.
+    """
+    User = get_user_model()
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        user = User(username=username)
+        user.set_unusable_password()
+        user.full_clean(exclude=["password"])
+        user.save()
+    return make_key(user, **more)
+
+
+def anybody_can_come_in() -> bool:
+    """Whether there is an account to log in with, or a key."""
+    now = timezone.now()
+    valid = Q(expires_at=None) | Q(expires_at__gt=now)
+    can_log_in = get_user_model().objects.filter(is_active=True)
+    return (
+        any(user.has_usable_password() for user in can_log_in.iterator())
+        or ApiKey.objects.filter(valid, revoked_at=None, owner__is_active=True).exists()
+    )
+
+
+def signing_secret(key_id: str) -> str:
+    """What requests are signed with in a key's name.
+
+    To check a signature it must be known, so it cannot be hashed; it is not kept either, but made
+    of the id and the server's own secret, whose change changes it.
+    """
+    digest = hmac.digest(
+        settings.SECRET_KEY.encode(), f"workbench signing {key_id}".encode(), "sha256"
+    )
+    return urlsafe_b64encode(digest).decode()[:40]
+
+
+def find_key(text: str) -> ApiKey | None:
+    """The valid key with this text, its owner loaded; None if there is none, or not any more."""
+    match = _TEXT.fullmatch(text)
+    # Also for what cannot be one: how long it takes must not tell whether there is such an id.
+    key_id, secret = match.groups() if match else ("", "")
+    key = find_key_by_id(key_id)
+    is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _hash("none"))
+    return key if is_right else None
+
+
+def find_key_by_id(key_id: str) -> ApiKey | None:
+    """The valid key with this public name, its owner loaded; None if there is none."""
+    key = ApiKey.objects.select_related("owner").filter(key_id=key_id).first()
+    now = timezone.now()
+    if key is None or not key.is_valid(now) or not key.owner.is_active:
+        return None
+    if key.last_used_at is None or now - key.last_used_at > USE_IS_NEWS:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    return key
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
