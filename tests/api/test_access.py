@@ -236,6 +236,8 @@ async def test_passwords_cannot_be_guessed_at_leisure(person, monkeypatch):
     answer = await client.post("/login/", {"username": "eve", "password": PASSWORD})
 
     assert "Too many wrong passwords" in answer.content.decode()
+    answer = await client.post("/admin/login/", {"username": "eve", "password": PASSWORD})
+    assert "Too many wrong passwords" in answer.content.decode()
 
 
 # --- Sockets -------------------------------------------------------------------------------------
