@@ -35,9 +35,13 @@ class WorkbenchError(Exception):
 class Session:
     """A live session, opened if there is none of this name. It outlives this object."""
 
-    def __init__(self, url: str, identifier: str, *, kernel: str | None = None) -> None:
+    def __init__(
+        self, url: str, identifier: str, *, kernel: str | None = None, key: str = ""
+    ) -> None:
         self._http = httpx.Client(
-            base_url=f"{url.rstrip('/')}/api/v1/", timeout=httpx.Timeout(10, read=WAIT_SECONDS + 30)
+            base_url=f"{url.rstrip('/')}/api/v1/",
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx.Timeout(10, read=WAIT_SECONDS + 30),
         )
         opened = self._ask("POST", "sessions", json={"identifier": identifier, "kernel": kernel})
         # By its id: the name may be another session's some day.

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.running import ROOT, RunningServer
+from tests.running import ROOT, RunningServer, made_key
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -29,17 +29,29 @@ CLIENT = loaded(ROOT / "docs/examples/client.py")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    with RunningServer(tmp_path_factory.mktemp("client"), WORKBENCH_WARM_KERNELS="0") as running:
+def unstarted(tmp_path_factory: pytest.TempPathFactory) -> RunningServer:
+    settings = {"WORKBENCH_WARM_KERNELS": "0", "WORKBENCH_ACCESS": "closed"}
+    return RunningServer(tmp_path_factory.mktemp("client"), **settings)
+
+
+@pytest.fixture(scope="module")
+def key(unstarted: RunningServer) -> str:
+    """What opens the server, which would not start before there is one."""
+    return made_key(unstarted, "ada")["key"]
+
+
+@pytest.fixture(scope="module")
+def server(unstarted: RunningServer, key: str) -> Iterator[RunningServer]:
+    with unstarted as running:
         yield running
 
 
 @pytest.fixture
-def session(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def session(server: RunningServer, key: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with CLIENT.Session(server.url, "example") as found:
+    with CLIENT.Session(server.url, "example", key=key) as found:
         yield found
-    with CLIENT.Session(server.url, "example") as left:
+    with CLIENT.Session(server.url, "example", key=key) as left:
         left.close()
 
 
@@ -75,9 +87,9 @@ def test_it_follows_answers_and_cancels(session):
     assert session.wait_for(endless)["state"] == "interrupted"
 
 
-def test_a_stream_ends_with_its_session(server, session):
+def test_a_stream_ends_with_its_session(server, key, session):
     session.run("print('once')")
-    watcher = CLIENT.Session(server.url, "example")
+    watcher = CLIENT.Session(server.url, "example", key=key)
     log = watcher.events()
     first = next(log)
     session.close()
