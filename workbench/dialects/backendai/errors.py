@@ -52,6 +52,7 @@ _GENERIC: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "auth-failed",
     HTTPStatus.FORBIDDEN: "generic-forbidden",
     HTTPStatus.TOO_MANY_REQUESTS: "rate-limit-exceeded",
+    HTTPStatus.SERVICE_UNAVAILABLE: "service-unavailable",
     HTTPStatus.NOT_FOUND: "generic-not-found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
 }
@@ -90,6 +91,7 @@ def _slug_of(problem: Problem) -> str:
     for cls in type(problem.error).__mro__:
         if cls in _SLUGS:
             return _SLUGS[cls]
-    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return "internal-server-error"
-    return _GENERIC.get(problem.status, "generic-bad-request")
+    if problem.status in _GENERIC:
+        return _GENERIC[problem.status]
+    is_ours = problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return "internal-server-error" if is_ours else "generic-bad-request"
