@@ -173,9 +173,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _page(request, HTTPStatus.BAD_REQUEST, "bad_request", message)
 
 
-def refuse(request: HttpRequest, error: Refused) -> HttpResponse:
-    """The answer to who was refused before any view, in the words of the contract there."""
-    return _page(request, error.status, error.code, error.message)
+def refuse(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The answer to who got no further than the door, in the words of the contract there."""
+    problem = problem_of(error)
+    return _page(request, HTTPStatus(problem.status), problem.code, problem.message)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
+from django.db import OperationalError
 from django.test import AsyncClient
 from django.utils import timezone
 
@@ -167,6 +168,43 @@ async def test_wrong_keys_are_slowed_down_and_good_ones_are_not(monkeypatch):
 
     assert statuses == [401, 401, 401, 429, 429]
     assert (await ask(Question("GET", KERNELS, good))).status == 200
+
+
+async def test_a_use_is_noted_and_a_try_is_not(monkeypatch):
+    monkeypatch.setattr(keys, "_noted", {})
+    key = await made()
+    wrong = bearer(f"wb_{key.key.key_id}_{'x' * 43}")
+    forged = (
+        (
+            b"authorization",
+            f"BackendAI signMethod=HMAC-SHA256, credential={key.key.key_id}:00".encode(),
+        ),
+    )
+    for headers in (wrong, forged):
+        await ask(Question("GET", KERNELS, headers))
+    assert (await ApiKey.objects.aget()).last_used_at is None
+
+    await ask(Question("GET", KERNELS, bearer(key.text)))
+
+    assert (await ApiKey.objects.aget()).last_used_at is not None
+
+
+async def test_without_a_database_nobody_is_called_a_stranger(monkeypatch):
+    key = await made()
+
+    def away(*_: Any) -> None:
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(keys.ApiKey.objects, "select_related", away)
+    for route in GUARDED:
+        for method in methods_of(route):
+            asked = question(route, method, bearer(key.text))
+            answer = await ask(asked)
+
+            assert answer.status == 503, (method, route.template)
+            if shape := shape_at(asked):
+                shape(answer)
+    assert not (await Socket(APPLICATION, "/ws/sessions/", list(bearer(key.text))).connect())[0]
 
 
 # --- Signatures ----------------------------------------------------------------------------------

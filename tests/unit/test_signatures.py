@@ -12,6 +12,12 @@ from workbench.access.signatures import BadSignature, Credential, Signed
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"  # the documentation's example
 DATE = "2020-01-15T01:02:03.456789+00:00"
 NOW = datetime(2020, 1, 15, 1, 2, 3, tzinfo=UTC)
+IMPOSSIBLE = [
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59",
+    "Mon, 1 Jan 99999999999 00:00:00 GMT",
+    "Mon, 1 Jan 2020 00:00:00 +999999999",
+]
 KNOWN = [
     (
         "GET",
@@ -90,7 +96,7 @@ def test_dates_are_read_in_the_formats_of_clients(date):
     assert signatures.parse_date(date) == NOW
 
 
-@pytest.mark.parametrize("date", ["", "today", "99999999999", "2020-01-15T", "\ud800"])
+@pytest.mark.parametrize("date", ["", "today", "99999999999", "2020-01-15T", "\ud800", *IMPOSSIBLE])
 def test_other_dates_are_refused(date):
     with pytest.raises(BadSignature):
         signatures.check(

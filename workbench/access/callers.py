@@ -137,6 +137,7 @@ def _by_signature(authorization: str, asked: Asked) -> Caller:
         raise NotKnown(str(error)) from error
     if key is None:
         raise NotKnown("Access key not found")
+    keys.note_use(key)
     return _caller_with(key)
 
 

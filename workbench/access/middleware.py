@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.cookie import parse_cookie
 from django.urls import reverse
@@ -59,7 +60,7 @@ class Access(Direct, MiddlewareMixin):
                     f"{reverse('login')}?next={quote(request.get_full_path())}"
                 )
             return refuse(request, error)
-        except Refused as error:
+        except (Refused, OperationalError, InterfaceError) as error:
             return refuse(request, error)
         return None
 
@@ -112,7 +113,7 @@ class SocketAccess:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             caller = await find_caller(_asked_by_socket(scope))
-        except Refused:
+        except (Refused, OperationalError, InterfaceError):
             await send({"type": "websocket.close"})
             return
         known = {"owner_id": caller.owner_id, "may_run": caller.may_run}
