@@ -238,6 +238,11 @@ SPECTACULAR_SETTINGS = {
     ),
     "VERSION": "1",
     "LICENSE": {"name": "MIT"},
+    "APPEND_COMPONENTS": {
+        "securitySchemes": {
+            "key": {"type": "http", "scheme": "bearer", "description": "An API key: `wb_…`."}
+        }
+    },
     "TAGS": [
         {"name": "Sessions", "description": "Sessions and the kernels they may have."},
         {"name": "Executions", "description": "Code and commands that run in a session."},

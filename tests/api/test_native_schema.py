@@ -46,6 +46,13 @@ def test_the_schema_has_the_native_api_and_no_other_contract(document):
     assert all(path.startswith("/api/v1/") for path in document["paths"])
 
 
+def test_programs_learn_how_to_send_a_key(document):
+    (name,) = document["components"]["securitySchemes"]
+
+    assert document["components"]["securitySchemes"][name]["scheme"] == "bearer"
+    assert document["security"] == [{}, {name: []}]
+
+
 def test_every_handler_is_in_the_schema(document):
     views = [getattr(pattern.callback, "view_class", None) for pattern in urls.urlpatterns]
     handlers = [(view, method) for view in views for method in METHODS if hasattr(view, method)]
