@@ -127,9 +127,8 @@ def _live_sessions(database: Path | None) -> list[UUID]:
         return list(Session.objects.live().values_list("id", flat=True))
     table = Session._meta.db_table
     with closing(sqlite3.connect(database)) as copy:
-        return [
-            UUID(row[0]) for row in copy.execute(f"select id from {table} where ended_at is null")
-        ]
+        query = f"select id from {table} where ended_at is null"  # noqa: S608  # a name of ours
+        return [UUID(row[0]) for row in copy.execute(query)]
 
 
 def _add_manifest(tar: tarfile.TarFile, sessions: list[UUID]) -> None:

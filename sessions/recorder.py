@@ -314,13 +314,15 @@ class _Table:
         quote = connection.ops.quote_name
         columns = ", ".join(quote(each.column) for each in self._fields)
         values = ", ".join(["%s"] * len(self._fields))
-        return f"INSERT INTO {quote(self._table)} ({columns}) VALUES ({values})"
+        table = quote(self._table)
+        return f"INSERT INTO {table} ({columns}) VALUES ({values})"  # noqa: S608  # Django's names
 
     @cached_property
     def _update(self) -> str:
         quote = connection.ops.quote_name
         values = ", ".join(f"{quote(each.column)} = %s" for each in self._changing)
-        return f"UPDATE {quote(self._table)} SET {values} WHERE {quote(self._key.column)} = %s"
+        table, key = quote(self._table), quote(self._key.column)
+        return f"UPDATE {table} SET {values} WHERE {key} = %s"  # noqa: S608  # Django's names
 
 
 def _translated(fields: list[Any], row: _Row) -> list[Any]:

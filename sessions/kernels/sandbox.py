@@ -62,7 +62,7 @@ _ROOT_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _STATE = "/tmp/.state"
 
 # The accounts that exist inside.
-_PASSWD = "root:x:0:0:root:/:/usr/sbin/nologin\nwork:x:{uid}:{gid}:work:{home}:/bin/bash\n"
+_USERS = "root:x:0:0:root:/:/usr/sbin/nologin\nwork:x:{uid}:{gid}:work:{home}:/bin/bash\n"
 _GROUP = "root:x:0:\nwork:x:{gid}:\n"
 
 # What it takes to enter the workspace, which only that user may, and what setpriv needs to
@@ -214,7 +214,7 @@ class Sandbox:
         if uid == 0:
             return {}
         return {
-            "/etc/passwd": _PASSWD.format(uid=uid, gid=gid, home=INSIDE_HOME),
+            "/etc/passwd": _USERS.format(uid=uid, gid=gid, home=INSIDE_HOME),
             "/etc/group": _GROUP.format(gid=gid),
         }
 

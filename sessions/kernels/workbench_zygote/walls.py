@@ -74,7 +74,7 @@ def _make_root(request: dict[str, Any]) -> None:
     _remount(f"{_ROOT}/dev", system.MS_RDONLY | system.MS_NOEXEC, plain=system.MS_NOSUID)
     for directory in request["directories"]:
         os.makedirs(_ROOT + directory, exist_ok=True)
-        os.chmod(_ROOT + directory, 0o1777)
+        os.chmod(_ROOT + directory, 0o1777)  # noqa: S103  # a /tmp, of this session only
     for source, target, is_writable in request["mounts"]:
         if target not in request["files"]:
             _bind(source, _ROOT + target, writable=is_writable)
