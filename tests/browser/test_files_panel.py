@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import CDPSession, Locator, Page, expect
 
 from tests.browser.notebook import Notebook
@@ -231,7 +232,7 @@ async def test_several_taken_names_are_replaced_at_once(files, problems):
     assert (files.read("a"), files.read("b")) == (b"new", b"new")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def narrow_files(page: Page, tmp_path: Path):
     """The panel of a server that takes files of up to 1,000 bytes."""
     with RunningServer(tmp_path, WORKBENCH_MAX_UPLOAD_BYTES="1000") as server:
@@ -357,6 +358,27 @@ async def test_a_file_is_deleted_after_a_question(files):
     await expect(files.row("b")).to_have_count(0)
     await expect(files.row("c")).to_be_focused()
     assert await files.names() == ["a", "c"]
+
+
+async def test_a_question_is_not_answered_by_the_one_before(files):
+    files.write("kept", "")
+    await files.row("kept").focus()
+    # Faster than a person: the first question is taken back and the second asked in one go.
+    await files.row("kept").evaluate(
+        """async (row) => {
+            const press = () => row.dispatchEvent(
+                new KeyboardEvent("keydown", { key: "Delete", bubbles: true, cancelable: true }));
+            const dialog = document.querySelector("#confirm");
+            press();
+            while (!dialog.open) await Promise.resolve();
+            dialog.close("no");
+            press();
+        }"""
+    )
+    dialog = files.page.get_by_role("dialog", name="Delete kept?")
+    await dialog.get_by_role("button", name="Delete").click()
+
+    await expect(files.row("kept")).to_have_count(0)
 
 
 async def test_a_new_folder_asks_for_its_name(files):

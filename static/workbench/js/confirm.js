@@ -3,12 +3,25 @@
 
 import { find, setText } from "./dom.js";
 
+// A dialog says that it was closed only some time after it was: before that, the next question
+// would take this for its own answer.
+let lastAnswer = Promise.resolve(false);
+
 /**
  * True if the person says yes. Escape and a click outside mean no.
  * @param {{title: string, text: string, verb: string}} question
  * @returns {Promise<boolean>}
  */
-export function confirmed({ title, text, verb }) {
+export function confirmed(question) {
+  lastAnswer = lastAnswer.then(() => ask(question));
+  return lastAnswer;
+}
+
+/**
+ * @param {{title: string, text: string, verb: string}} question
+ * @returns {Promise<boolean>}
+ */
+function ask({ title, text, verb }) {
   const dialog = /** @type {HTMLDialogElement} */ (find("#confirm"));
   setText(find("[data-title]", dialog), title);
   setText(find("[data-text]", dialog), text);
