@@ -5,15 +5,18 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.browser.notebook import Notebook
 from tests.running import RunningServer
 
+HERE = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 
 # On a machine that is busy, five seconds are not enough for a frame to load its libraries.
@@ -36,8 +39,16 @@ def url(server: RunningServer) -> str:
     return server.url
 
 
-@pytest.fixture
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a module share a browser, and so an event loop."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and pytest_asyncio.is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="module"), append=False)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
+    """One of each module's own, since it takes a second to start; nothing of it outlives a page."""
     if not CHROMIUM:
         pytest.fail("Chromium is not installed; make test installs it")
     async with async_playwright() as playwright:
@@ -70,12 +81,15 @@ def problems() -> Problems:
     return Problems()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def new_page(browser: Browser, problems: Problems) -> AsyncIterator[object]:
     """Opens pages of persons of their own; script errors and breaches of policy fail the test."""
 
+    contexts: list[BrowserContext] = []
+
     async def open_page(**options: Any) -> Page:
         context = await browser.new_context(**options)
+        contexts.append(context)
         page = await context.new_page()
         page.set_default_timeout(WAIT_MILLISECONDS)
         page.on("pageerror", lambda error: problems.seen.append(error.stack or str(error)))
@@ -83,10 +97,12 @@ async def new_page(browser: Browser, problems: Problems) -> AsyncIterator[object
         return page
 
     yield open_page
+    for context in contexts:
+        await context.close()
     assert problems.unexpected == []
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(new_page) -> Page:
     return await new_page(viewport={"width": 1280, "height": 860})
 
@@ -97,7 +113,7 @@ def identifier() -> str:
     return f"notebook-{next(_numbers)}"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def notebook(server: RunningServer, page: Page, identifier: str) -> AsyncIterator[Notebook]:
     """The empty notebook of a new session, open and live; closed with the test, whatever runs."""
     answer = httpx.post(f"{server.url}/api/v1/sessions", json={"identifier": identifier})

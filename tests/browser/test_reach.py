@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, Page, expect
 
@@ -117,7 +118,7 @@ async def fill(notebook: Notebook) -> None:
 # With a screen reader
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest_asyncio.fixture(loop_scope="module", params=["light", "dark"])
 async def themed(request: Any, new_page: Any) -> Page:
     return await new_page(color_scheme=request.param, viewport={"width": 1400, "height": 900})
 
@@ -187,7 +188,7 @@ async def test_every_panel_and_dialog_is_accessible(
 # By touch
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def phone(notebook: Notebook, new_page: Any) -> Notebook:
     await fill(notebook)
     return await notebook.in_another_browser(await new_page(**PHONE))

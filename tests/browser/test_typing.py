@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
@@ -365,7 +366,7 @@ async def place_of(code: Locator, line: int, column: int) -> tuple[float, float]
 # Finding
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def found(notebook):
     """A notebook with the word apple four times, and the bar that looks for it."""
     await notebook.add("apple = 1\napple")

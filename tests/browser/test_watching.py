@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import Locator, expect
 
 from tests.browser.notebook import Notebook
@@ -196,7 +197,7 @@ async def test_a_person_who_writes_is_not_disturbed(notebook, programs):
 # On the page of sessions
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def sessions(server: RunningServer, page):
     """The page of all sessions, open and live."""
     await page.goto(f"{server.url}/workbench/")
