@@ -16,20 +16,26 @@ from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import async_to_sync
 from django.contrib import admin, messages
-from django.db.models import Count, Q, QuerySet, TextField
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum, TextField
 from django.db.models.functions import Cast, Left
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.timezone import localtime, now
 
 from sessions import operations, retention
+from sessions.admin_live import live
+from sessions.admin_words import COLOURS, span_text
 from sessions.exceptions import HostUnavailable, WorkbenchError
+from sessions.kernels.limits import size_text
 from sessions.models import Cell, Event, Execution, Notebook, Session
 from sessions.operations import SessionRef
 from sessions.outcomes import fold
-from sessions.states import ExecutionState, SessionState
+from sessions.states import EventType, SessionState
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -43,26 +49,8 @@ admin.site.site_url = "/workbench/"
 
 # Characters shown of a text: in a list, and on a page of its own.
 LINE_SHOWN, TEXT_SHOWN = 80, 100_000
+ENDS_SHOWN = 10
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
-
-COLOURS: dict[str, str] = {
-    SessionState.STARTING: "warn",
-    SessionState.IDLE: "good",
-    SessionState.BUSY: "busy",
-    SessionState.RESTARTING: "warn",
-    SessionState.DIED: "bad",
-    SessionState.STOPPED: "quiet",
-    SessionState.CLOSED: "quiet",
-    SessionState.EXPIRED: "quiet",
-    SessionState.LOST: "bad",
-    ExecutionState.QUEUED: "warn",
-    ExecutionState.RUNNING: "busy",
-    ExecutionState.SUCCEEDED: "good",
-    ExecutionState.FAILED: "bad",
-    ExecutionState.TIMED_OUT: "warn",
-    ExecutionState.INTERRUPTED: "warn",
-    ExecutionState.CANCELLED: "quiet",
-}
 
 
 class ReadOnlyAdmin(ModelAdmin):
@@ -83,11 +71,27 @@ class ReadOnlyAdmin(ModelAdmin):
     @admin.display(description="state", ordering="state")
     def coloured_state(self, row: Session | Execution) -> SafeString:
         return format_html(
-            '<span class="workbench-state {}" title="{}">{}</span>',
+            '<span class="workbench-state {}" title="{}" {}>{}</span>',
             COLOURS[row.state],
             row.reason,
+            _marked(row, "state") if isinstance(row, Session) else "",
             row.get_state_display(),
         )
+
+
+class IsLive(admin.SimpleListFilter):
+    """Sessions that exist for their clients, or those that have ended."""
+
+    title = "whether it is live"
+    parameter_name = "live"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Live"), ("no", "Ended")]
+
+    def queryset(self, request: HttpRequest, sessions: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() not in ("yes", "no"):
+            return sessions
+        return sessions.filter(ended_at__isnull=self.value() == "yes")
 
 
 @admin.register(Session)
@@ -96,15 +100,22 @@ class SessionAdmin(ReadOnlyAdmin):
 
     list_display = (
         "identifier",
-        "coloured_state",
-        "reason",
+        "state_and_reason",
+        "memory",
+        "files",
+        "execution_count",
         "owner_name",
         "origin",
-        "kernel_name",
-        "execution_count",
-        "last_active_at",
+        "age",
+        "activity",
     )
-    list_filter = ("state", "origin", "kernel_name", ("owner", admin.RelatedOnlyFieldListFilter))
+    list_filter = (
+        IsLive,
+        "state",
+        "origin",
+        "kernel_name",
+        ("owner", admin.RelatedOnlyFieldListFilter),
+    )
     list_select_related = ("owner",)
     search_fields = ("identifier", "=id", "executions__code")
     search_help_text = "An identifier, a session's id, or code that ran in it"
@@ -116,6 +127,8 @@ class SessionAdmin(ReadOnlyAdmin):
         "id",
         "coloured_state",
         "reason",
+        "now",
+        "ends",
         "links",
         "owner",
         "origin",
@@ -126,13 +139,31 @@ class SessionAdmin(ReadOnlyAdmin):
         "ended_at",
         "idle_timeout_seconds",
         "policy",
+        "execution_count",
+        "files",
         "last_event_number",
     )
-    readonly_fields = ("id", "coloured_state", "links")
+    readonly_fields = (
+        *("id", "coloured_state", "now", "ends", "links", "execution_count", "files"),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Session]:
         sessions: QuerySet[Session] = super().get_queryset(request)
-        return sessions.annotate(runs=Count("executions", distinct=True))
+        this = Session.objects.filter(pk=OuterRef("pk"))
+        kept = this.annotate(bytes=Sum("files__size_bytes")).values("bytes")
+        return sessions.annotate(runs=Count("executions", distinct=True), bytes=Subquery(kept))
+
+    def get_urls(self) -> list[URLPattern]:
+        """Django's, and what the pages ask for every few seconds."""
+        guarded = self.admin_site.admin_view(self.live_view)
+        ours = path("live/", guarded, name="workbench_sessions_session_live")
+        return [ours, *super().get_urls()]
+
+    def live_view(self, request: HttpRequest) -> HttpResponse:
+        """What runs now, for those who may see sessions."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return live(request)
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Whether the actions are offered; the module's docstring says to whom."""
@@ -146,6 +177,44 @@ class SessionAdmin(ReadOnlyAdmin):
     def execution_count(self, session: Any) -> SafeString:
         url = _rows_of("workbench_sessions_execution", session__id__exact=session.pk)
         return format_html('<a href="{}">{}</a>', url, session.runs)
+
+    @admin.display(description="state", ordering="state")
+    def state_and_reason(self, session: Session) -> SafeString:
+        state, reason = self.coloured_state(session), session.reason
+        return format_html('{}<div class="workbench-reason">{}</div>', state, reason)
+
+    @admin.display(description="opened", ordering="created_at")
+    def age(self, session: Session) -> SafeString:
+        return _ago(session.created_at)
+
+    @admin.display(description="last active", ordering="last_active_at")
+    def activity(self, session: Session) -> SafeString:
+        return _ago(session.last_active_at)
+
+    @admin.display(description="memory")
+    def memory(self, session: Session) -> SafeString | None:
+        return _live(session, "memory") if session.is_live else None
+
+    @admin.display(description="files", ordering="bytes")
+    def files(self, session: Any) -> SafeString | None:
+        url = _rows_of("workbench_files_sessionfile", session__id__exact=session.pk)
+        size = size_text(session.bytes)
+        return format_html('<a href="{}">{}</a>', url, size) if session.bytes else None
+
+    @admin.display(description="now")
+    def now(self, session: Session) -> SafeString | None:
+        return _live(session, "now") if session.is_live else None
+
+    @admin.display(description="ends of its kernel")
+    def ends(self, session: Session) -> SafeString | None:
+        """When its kernels ended by themselves or with the server, and why: the last few."""
+        said = session.events.filter(
+            type=EventType.SESSION_STATE,
+            data__state__in=[SessionState.DIED, SessionState.STOPPED, SessionState.LOST],
+        ).order_by("-number")[:ENDS_SHOWN]
+        lines = [(date_format(localtime(each.at), "DATETIME_FORMAT"), each) for each in said]
+        shown = [(at, each.data["state"], each.data.get("reason", "")) for at, each in lines]
+        return format_html_join(mark_safe("<br>"), "{}: {}. {}", shown) if shown else None
 
     @admin.display(description="see")
     def links(self, session: Session) -> SafeString:
@@ -510,6 +579,15 @@ def _link_to(session: Session) -> SafeString:
     return format_html('<a href="{}">{}</a>', url, session.identifier)
 
 
+def _live(session: Session, what: str) -> SafeString:
+    """A place for what static/workbench/js/admin.js fills in."""
+    return format_html("<span {}>…</span>", _marked(session, what))
+
+
+def _marked(session: Session, what: str) -> SafeString:
+    return format_html('data-live="{}" data-session="{}"', what, session.pk)
+
+
 def _links(urls: dict[str, str]) -> SafeString:
     shown = [format_html('<a href="{}">{}</a>', url, name) for name, url in urls.items() if url]
     return format_html(" · ".join(["{}"] * len(shown)), *shown)
@@ -530,8 +608,10 @@ def _text(text: Any) -> SafeString:
     return format_html('<pre class="workbench-code">{}</pre>', plain)
 
 
+def _ago(at: datetime) -> SafeString:
+    whole = date_format(localtime(at), "DATETIME_FORMAT")
+    return format_html('<span title="{}">{} ago</span>', whole, span_text(at, now()))
+
+
 def _took(start: datetime | None, end: datetime | None) -> str | None:
-    if start is None or end is None:
-        return None
-    seconds = (end - start).total_seconds()
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+    return span_text(start, end) if start and end else None

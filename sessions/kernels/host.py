@@ -29,7 +29,7 @@ from sessions.kernels.executions import MAX_TIMEOUT_SECONDS, LiveExecution
 from sessions.kernels.measures import HostMetrics, Present
 from sessions.kernels.meter import SAMPLE_SECONDS, Meter
 from sessions.kernels.outputs import clean
-from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord, now
+from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord, now, timestamp
 from sessions.kernels.roster import MAX_IDENTIFIER_LENGTH, Roster
 from sessions.kernels.session import LiveSession
 from sessions.kernels.specs import DEFAULT_KERNEL, KernelSpecs
@@ -338,6 +338,17 @@ class Host:
         """Whether the host can run code: its name, and how many sessions it has."""
         return {"host": self.config.name, "sessions": len(self._sessions)}
 
+    async def survey(self) -> dict[str, Any]:
+        """See operations.survey."""
+        return {
+            "host": self.config.name,
+            "started_at": timestamp(self._started_at),
+            "warm_kernels": self._sessions.warm_kernels,
+            "sessions": [
+                each.survey() | self._meter.latest(each.record.id) for each in self._sessions
+            ],
+        }
+
     async def metrics(self) -> str:
         """What the host counts and measures, in Prometheus's text format."""
         sessions = list(self._sessions)
@@ -546,6 +557,7 @@ VERBS = frozenset(
         "send_comm",
         "start_run",
         "submit",
+        "survey",
         "told_run",
         "wait",
     }

@@ -100,6 +100,15 @@ class Meter:
         samples = self._samples.get(session_id)
         return samples[-1].cpu_percent if samples else 0.0
 
+    def latest(self, session_id: UUID) -> dict[str, Any]:
+        """The same, with its processes, as plain data; None for what is not known yet."""
+        samples = self._samples.get(session_id)
+        if not samples:
+            return {"memory_bytes": None, "cpu_percent": None, "processes": None}
+        last = samples[-1].to_wire()
+        del last["at"]
+        return last
+
     def totals(self) -> tuple[int, int]:
         """Memory in bytes and processes of all sessions, when they were last looked at."""
         latest = [samples[-1] for samples in list(self._samples.values()) if samples]

@@ -26,7 +26,7 @@ from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel
 from sessions.kernels.messages import Message
 from sessions.kernels.outputs import clean
-from sessions.kernels.records import KEPT, ExecutionRecord, Recorder, SessionRecord
+from sessions.kernels.records import KEPT, ExecutionRecord, Recorder, SessionRecord, timestamp
 from sessions.kernels.runs import CodeRunner, CommandRunner
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.slot import KernelSlot
@@ -185,6 +185,18 @@ class LiveSession:
     def waiting(self) -> int:
         """How many executions wait."""
         return self._queue.waiting
+
+    def survey(self) -> dict[str, Any]:
+        """The session as operators see it: what it does, and since when."""
+        current = self._queue.current
+        return {
+            "id": str(self.record.id),
+            "owner_id": self.record.owner_id,
+            "state": str(self.record.state),
+            "reason": self.record.reason,
+            "running_since": timestamp(current.record.started_at) if current else None,
+            "waiting": self.waiting,
+        }
 
     # --- Executions ---------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -254,3 +255,90 @@ async def test_what_cannot_be_done_is_told_per_session(host, admin_user):
 
     told = [str(message) for message in page.context["messages"]]
     assert told == ["old: There is no session with this identifier."]
+
+
+@pytest.mark.kernel
+async def test_this_moment_is_shown_to_operators(host, admin_user):
+    client = AsyncClient()
+    await client.aforce_login(admin_user)
+    busy = await operations.open_session(SessionRef(owner_id=None, identifier="s"), origin="azure")
+    running = await operations.submit(
+        SessionRef(owner_id=None, identifier="s"), "input()", origin="api", allow_input=True
+    )
+    await operations.submit(SessionRef(owner_id=None, identifier="s"), "2", origin="api")
+    await _until_started(running.id)
+
+    now = (await client.get(url("session", "live"))).json()
+
+    assert now["problem"] == ""
+    assert (now["totals"]["sessions"], now["totals"]["owners"]) == ("1", "1")
+    assert (now["totals"]["running"], now["totals"]["waiting"]) == ("1", "1")
+    shown = now["sessions"][str(busy.id)]
+    assert (shown["state"], shown["colour"]) == ("busy", "busy")
+    assert shown["now"].startswith("running for ")
+    assert "1 waiting" in shown["now"]
+
+
+async def _until_started(execution_id: object) -> None:
+    async with asyncio.timeout(30):
+        while not await Execution.objects.filter(pk=execution_id, state="running").aexists():
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_this_moment_without_a_host_is_a_sentence(admin_client, settings):
+    settings.WORKBENCH_ENGINE = "local"
+
+    now = admin_client.get(url("session", "live")).json()
+
+    assert "kernel host does not answer" in now["problem"]
+    assert (now["totals"], now["sessions"]) == ({}, {})
+
+
+def test_this_moment_is_for_those_who_may_see_sessions(client, db, django_user_model):
+    assert client.get(url("session", "live")).status_code == 302
+    client.force_login(django_user_model.objects.create_user("eve", is_staff=True))
+    assert client.get(url("session", "live")).status_code == 403
+
+
+def test_a_session_tells_why_its_kernels_ended(admin_client, rows):
+    session = rows[0]
+    for number, data in (
+        (5, {"state": "died", "reason": f"It used too much {HOSTILE}."}),
+        (6, {"state": "idle", "reason": ""}),
+        (7, {"state": "stopped", "reason": "The server was stopped."}),
+    ):
+        Event.objects.create(
+            session=session, number=number, type="session_state", data=data, at=NOW
+        )
+
+    page = admin_client.get(url("session", "change", session.pk)).text
+
+    assert "died. It used too much &lt;script&gt;" in page
+    assert "stopped. The server was stopped." in page
+    assert page.index("stopped. The server") < page.index("died. It used")  # the newest first
+
+
+@pytest.mark.parametrize(
+    ("value", "found"), [("yes", ["lives"]), ("no", ["over"]), ("x", ["lives", "over"])]
+)
+def test_sessions_are_told_apart_by_whether_they_live(admin_client, db, value, found):
+    common = {"kernel_name": "python3", "origin": "api", "host": "here"}
+    times = {"created_at": NOW, "last_active_at": NOW}
+    Session.objects.create(identifier="lives", state="idle", **common, **times)
+    Session.objects.create(identifier="over", state="closed", ended_at=NOW, **common, **times)
+
+    page = admin_client.get(url("session", "changelist"), {"live": value}).text
+
+    assert [name for name in ("lives", "over") if f">{name}</a>" in page] == found
+
+
+def test_the_size_of_a_sessions_files_is_shown_and_ordered_by(admin_client, rows):
+    session = rows[0]
+    for name, size in (("a", 1024), ("b", 2 * 1024)):
+        session.files.create(path=name, path_digest=name, size_bytes=size, modified_at=NOW)
+
+    page = admin_client.get(url("session", "changelist"), {"o": "4"}).text
+
+    assert ">3 KiB</a>" in page
+    assert ">1</a>" in page  # executions, not multiplied by the files
