@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.core.management.base import BaseCommand
 from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
+from sessions.adoption import adopt_sessions
 from sessions.backup import BackupFailed, Copied, back_up, restore
-from sessions.engines.process import HostRunsAlready, run_host, running_host
+from sessions.engines.process import HostRunsAlready, only_host, run_host, running_host
 from sessions.kernels.doctor import Verdict, are_contained, examine
 from sessions.retention import Pruned, delete_history, ended_before
 from workbench import claims, supervisor
@@ -38,6 +40,7 @@ ACTIONS = {
     "key": "make an API key for the account NAME, and the account if there is none",
     "keys": "list the API keys",
     "revoke": "let the API key ID in no more",
+    "adopt": "give the sessions without an owner to the account NAME, while no host runs",
     "prune": "delete the history of sessions that ended long ago",
     "doctor": "say what this machine can contain and limit, and how to have more",
 }
@@ -48,6 +51,7 @@ TARGETS = {
     "restore": "a FILE",
     "key": "the NAME of an account",
     "revoke": "the ID of a key",
+    "adopt": "the NAME of an account",
 }
 MAX_DAYS = 36_500
 PROGRESS_SESSIONS = 100  # between two lines that say how far it is
@@ -65,8 +69,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "target",
             nargs="?",
-            help="backup, restore: a tar, compressed if it ends in gz; key: an account's name; "
-            "revoke: a key's id",
+            help="backup, restore: a tar, compressed if it ends in gz; key, adopt: an account's "
+            "name; revoke: a key's id",
         )
         parser.add_argument("--label", default="", help="key: what it is for")
         parser.add_argument("--read", action="store_true", help="key: it may only read")
@@ -98,6 +102,8 @@ class Command(BaseCommand):
                 self._key(target, days, label=options["label"], only_reads=options["read"])
             case "revoke":
                 self._revoke(target)
+            case "adopt":
+                self._adopt(target)
             case "prune":
                 self._prune(days, dry_run=dry_run)
             case "backup":
@@ -274,6 +280,20 @@ class Command(BaseCommand):
         if not ApiKey.objects.filter(key_id=key_id, revoked_at=None).update(revoked_at=now):
             raise CommandError("There is no such key, or it is revoked already.")
         self._step(f"{key_id} lets nobody in any more")
+
+    def _adopt(self, name: str) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        account = get_user_model().objects.filter(username=name).first()
+        if account is None:
+            raise CommandError(f"There is no account named “{name}”.")
+        try:
+            with only_host():
+                total, renamed = adopt_sessions(account.pk)
+        except HostRunsAlready as error:
+            raise CommandError(str(error)) from None
+        for old, new in renamed.items():
+            self._step(f"{old} is {new} now: {name} has another of that name")
+        self._step(f"{name} owns {_sessions(total)} more")
 
     def _refuse_strangers(self) -> None:
         """A server that others can reach and nobody could use needs an account first."""
