@@ -162,6 +162,7 @@ class Roster:
         _check(record)
         granted = policy_for(policy or {}, self._config.limits, self._config.network)
         record.policy = granted.to_wire()
+        self._check_room()
         work = self._open(record, granted)
         opening = asyncio.create_task(work, name=f"open {record.id}")
         self._opening[key] = opening
@@ -207,12 +208,6 @@ class Roster:
             logger.exception("what an earlier host left could not be removed")
 
     async def _open(self, record: SessionRecord, policy: Policy) -> LiveSession:
-        if len(self._by_id) + len(self._opening) > self._config.max_sessions:
-            raise SessionLimitReached(
-                f"The server runs {self._config.max_sessions} sessions, as many as it may. "
-                "Close one, or try again later.",
-                maximum=self._config.max_sessions,
-            )
         if closing := self._closing.get((record.owner_id, record.identifier)):
             await asyncio.wait({closing})
         self._specs.check(record.kernel_name)
@@ -228,6 +223,16 @@ class Roster:
         self._add(session, premises)
         session.open()
         return session
+
+    def _check_room(self) -> None:
+        """Whoever opens a session has its place from now on: of many at once some are let in."""
+        coming = [key for key in self._opening if key not in self._by_name]
+        if len(self._by_id) + len(coming) >= self._config.max_sessions:
+            raise SessionLimitReached(
+                f"The server runs {self._config.max_sessions} sessions, as many as it may. "
+                "Close one, or try again later.",
+                maximum=self._config.max_sessions,
+            )
 
     async def _take_back(self, record: SessionRecord) -> None:
         """Make a session live again that an earlier host had; its next use starts a kernel."""

@@ -353,6 +353,19 @@ async def test_the_number_of_sessions_is_limited(tmp_path):
         await host.stop()
 
 
+async def test_of_many_sessions_at_once_as_many_are_opened_as_may_be(tmp_path):
+    """Those that were refused counted against the others: none was opened."""
+    host = await started_host(tmp_path, max_sessions=2)
+    try:
+        await asyncio.gather(
+            *(host.open_session(**{**NAMED, "identifier": name}, origin="test") for name in "abc"),
+            return_exceptions=True,
+        )
+        assert len(host.recorder.sessions) == 2
+    finally:
+        await host.stop()
+
+
 @pytest.mark.parametrize("identifier", ["", "a b", "a\n", "a\0", "x" * 257])
 async def test_bad_identifiers_open_nothing(host, identifier):
     with pytest.raises(InvalidValue):
