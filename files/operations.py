@@ -22,7 +22,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -34,7 +34,15 @@ from django.conf import settings
 from django.db import transaction
 
 from files.models import SessionFile, digest
-from sessions.exceptions import Conflict, FileNotFound, PathInvalid, WrongFileType
+from sessions import operations as sessions
+from sessions.exceptions import (
+    Conflict,
+    FileNotFound,
+    HostUnavailable,
+    PathInvalid,
+    SessionNotFound,
+    WrongFileType,
+)
 from sessions.kernels.workspace import Entry, Upload, Workspace, workspace_path
 
 # Bytes read or written between two turns of the event loop.
@@ -115,6 +123,19 @@ def workspace_of(session_id: UUID) -> Workspace:
     return Workspace(path, max_bytes=settings.WORKBENCH_SESSION_LIMITS.workspace_bytes)
 
 
+async def _workspace_with_room(session_id: UUID) -> Workspace:
+    """The workspace for who writes: what it may hold is up to the session and to its owner.
+
+    Several uploads at once may together be too much; then the next is refused, as is code.
+    """
+    workspace = workspace_of(session_id)
+    # Without a host nothing runs, and without a session there is nothing to write into.
+    with suppress(HostUnavailable, SessionNotFound):
+        room = await sessions.room(session_id)
+        workspace.max_bytes, workspace.full = room["most_bytes"], room["full"]
+    return workspace
+
+
 async def list_files(
     session_id: UUID, directory: str = "", *, recursive: bool = False
 ) -> list[FileInfo]:
@@ -165,7 +186,7 @@ async def save_file(
     ``settings.WORKBENCH_MAX_UPLOAD_BYTES``, WorkspaceFull, WrongFileType if a directory has the
     name or a part of the path is no directory; FileNotFound only if the session has ended.
     """
-    upload = workspace_of(session_id).upload(
+    upload = (await _workspace_with_room(session_id)).upload(
         path, overwrite=overwrite, max_bytes=settings.WORKBENCH_MAX_UPLOAD_BYTES
     )
     entry = await _receive(upload, source)
@@ -187,7 +208,7 @@ async def save_files(
     would have to be a directory of another.
     """
     limit = settings.WORKBENCH_MAX_UPLOAD_BYTES if max_bytes is None else max_bytes
-    workspace = workspace_of(session_id)
+    workspace = await _workspace_with_room(session_id)
     targets = {workspace.relative(path).as_posix(): source for path, source in sources}
     for parent in (parent for path in targets for parent in _with_parents(path)[1:]):
         if parent in targets:
@@ -217,7 +238,8 @@ async def make_directory(session_id: UUID, path: str) -> FileInfo:
     Raises PathInvalid, WorkspaceFull, WrongFileType if a part of the path is something else,
     FileNotFound only if the session has ended.
     """
-    entry = await asyncio.to_thread(workspace_of(session_id).make_directory, path)
+    workspace = await _workspace_with_room(session_id)
+    entry = await asyncio.to_thread(workspace.make_directory, path)
     await _record(session_id, _with_parents(entry.path))
     return _info(entry)
 

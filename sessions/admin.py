@@ -1,6 +1,7 @@
 """The admin: what runs, whose, since when, and why did it die.
 
-The kernel host is the only writer of these rows, so nothing here can be added or changed. What an
+The kernel host is the only writer of these rows, so nothing here can be added or changed, but for
+the quotas of single accounts, which are the operator's. What an
 operator can do to a session goes through the verbs, as for everybody; the history of those that
 have ended can be deleted. Seeing needs the permission *view*, acting *change* of sessions, deleting
 *delete* (superusers have all), although no form ever changes a row: they are Django's own words.
@@ -32,7 +33,7 @@ from sessions.admin_live import live
 from sessions.admin_words import COLOURS, span_text
 from sessions.exceptions import HostUnavailable, WorkbenchError
 from sessions.kernels.limits import size_text
-from sessions.models import Cell, Event, Execution, Notebook, Session
+from sessions.models import Cell, Event, Execution, Notebook, Quota, Session
 from sessions.operations import SessionRef
 from sessions.outcomes import fold
 from sessions.states import EventType, SessionState
@@ -337,6 +338,7 @@ class ExecutionAdmin(ReadOnlyAdmin):
         "finished_at",
         "took",
         "final_event_number",
+        "output_bytes",
         "request",
     )
     readonly_fields = (
@@ -407,6 +409,47 @@ class ExecutionAdmin(ReadOnlyAdmin):
         if not error:
             return None
         return _text("\n".join(error["traceback"]) or f"{error['ename']}: {error['evalue']}")
+
+
+@admin.register(Quota)
+class QuotaAdmin(ModelAdmin):
+    """What single accounts may use; the host hears of it within some seconds."""
+
+    list_display = (
+        "account",
+        "live_sessions",
+        "live_executions",
+        "storage",
+        "seconds",
+        "output",
+    )
+    list_select_related = ("account",)
+    search_fields = ("account__username",)
+    autocomplete_fields = ("account",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Whose it is stays: another account's is another row."""
+        return ("account",) if obj else ()
+
+    @admin.display(description="sessions", ordering="sessions")
+    def live_sessions(self, quota: Quota) -> str:
+        return _granted(quota.sessions)
+
+    @admin.display(description="executions", ordering="executions")
+    def live_executions(self, quota: Quota) -> str:
+        return _granted(quota.executions)
+
+    @admin.display(description="storage", ordering="storage_bytes")
+    def storage(self, quota: Quota) -> str:
+        return _granted(quota.storage_bytes, size_text)
+
+    @admin.display(description="seconds a day", ordering="execution_seconds")
+    def seconds(self, quota: Quota) -> str:
+        return _granted(quota.execution_seconds)
+
+    @admin.display(description="output a day", ordering="output_bytes")
+    def output(self, quota: Quota) -> str:
+        return _granted(quota.output_bytes, size_text)
 
 
 @admin.register(Event)
@@ -564,6 +607,13 @@ async def _do_each(
         else:
             count += 1
     return count, problems
+
+
+def _granted(value: int | None, shown: Callable[[int], str] = "{:,}".format) -> str:
+    """What a quota says, in words."""
+    if value is None:
+        return "as the server says"
+    return shown(value) if value else "no limit"
 
 
 def _rows_of(model: str, **lookups: Any) -> str:

@@ -80,7 +80,7 @@ async def start_run(
     find it empty. Code may use ``input()``.
 
     Raises SessionNotFound, InvalidValue, Conflict if a run of that id is under way, and
-    QueueLimitReached; then nothing is queued.
+    QueueLimitReached, QuotaReached; then nothing is queued.
     """
     run_id = run_id or uuid.uuid4().hex
     await ask(

@@ -20,6 +20,7 @@
     * LimitReached
         * SessionLimitReached
         * QueueLimitReached
+        * QuotaReached              what an owner may use in a day
         * NotebookFull
         * FileTooLarge
         * WorkspaceFull
@@ -177,6 +178,12 @@ class QueueLimitReached(LimitReached):
     """Too many executions wait in this session. Try again when some have ended."""
 
     code = "queue_limit_reached"
+
+
+class QuotaReached(LimitReached):
+    """You have used what you may in 24 hours. Try again later, or ask the operator for more."""
+
+    code = "quota_reached"
 
 
 class NotebookFull(LimitReached):

@@ -161,6 +161,8 @@ class Execution(models.Model):
     # The last event that counts for the caller: later ones (threads, code that outlives its
     # timeout) are in the log, but not in the answer. None until the execution ended.
     final_event_number = models.PositiveBigIntegerField(null=True, blank=True)
+    # What it put out, as far as it was kept. None: not counted, as of those older than this field.
+    output_bytes = models.PositiveBigIntegerField(null=True, blank=True)
 
     class Meta:
         constraints = [
@@ -194,6 +196,38 @@ class Execution(models.Model):
     @property
     def is_finished(self) -> bool:
         return self.state not in states.UNFINISHED_EXECUTION_STATES
+
+
+class Quota(models.Model):
+    """What one account may use, where that is not what the server's settings say."""
+
+    account = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        primary_key=True,
+        on_delete=models.CASCADE,
+        related_name="quota",
+    )
+    # As sessions/kernels/quotas.py has them. Null: as the server's settings say; 0: no limit.
+    sessions = models.PositiveBigIntegerField(
+        null=True,
+        blank=True,
+        help_text="Live at once. Here and below: 0 is no limit, and empty is what the server's settings say.",
+    )
+    executions = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="That run or wait, in all its sessions together."
+    )
+    storage_bytes = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Of the files of all its live sessions together."
+    )
+    execution_seconds = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="For which its code runs, in any 24 hours."
+    )
+    output_bytes = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="That its code puts out, in any 24 hours."
+    )
+
+    def __str__(self) -> str:
+        return f"quota of {self.account}"
 
 
 class Event(models.Model):

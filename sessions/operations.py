@@ -191,7 +191,8 @@ async def submit(
     ours, in the kernel's language, that it runs silently around the user's; if ``before`` fails,
     the user's code does not run. ``watch_files`` makes a ``file`` event of each file the code
     wrote. ``cell`` is the key of the notebook's cell it runs for; None: it becomes a cell itself.
-    Raises QueueLimitReached, InvalidValue unless the cell's key is a UUID.
+    Raises QueueLimitReached, QuotaReached, WorkspaceFull, InvalidValue unless the cell's key is a
+    UUID.
     """
     return await _execute(
         "submit",
@@ -483,6 +484,25 @@ async def survey() -> dict[str, Any]:
     core) and ``processes``, these three None while they are not known.
     """
     return dict(await ask("survey"))
+
+
+async def usage(owner_id: int | None) -> dict[str, Any]:
+    """What the owner uses, and may use.
+
+    Returns ``{"period_seconds": int, "quotas": [{"name", "used", "most"}]}``: ``sessions``,
+    ``executions`` and ``storage_bytes`` as they are now, ``execution_seconds`` and
+    ``output_bytes`` of the last ``period_seconds``. ``most`` None: no limit.
+    """
+    return dict(await ask("usage", owner_id=owner_id))
+
+
+async def room(session_id: UUID) -> dict[str, Any]:
+    """What the files of a live session may take: ``{"most_bytes": int or None, "full": str}``.
+
+    ``full`` is the sentence for what does not fit; empty: the session's own limit is the reason.
+    Raises SessionNotFound.
+    """
+    return dict(await ask("room", session_id=str(session_id)))
 
 
 async def close_session(ref: SessionRef) -> None:

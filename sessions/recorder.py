@@ -32,7 +32,16 @@ from django.db.models import AutoField, Model
 from sessions import models
 from sessions.exceptions import Conflict, Unavailable
 from sessions.kernels.flow import Flow
-from sessions.kernels.records import KEPT, Event, ExecutionRecord, SessionRecord, now, timestamp
+from sessions.kernels.quotas import NAMES
+from sessions.kernels.records import (
+    KEPT,
+    Event,
+    ExecutionRecord,
+    SessionRecord,
+    Spent,
+    now,
+    timestamp,
+)
 from sessions.states import (
     LIVE_SESSION_STATES,
     UNFINISHED_EXECUTION_STATES,
@@ -153,6 +162,19 @@ class DatabaseRecorder:
             raise await self._unavailable(error) from error
         self._changes += 1
         self._notify({"sessions": self._changes})
+
+    async def quotas(self) -> dict[int, dict[str, int]]:
+        """See records.Recorder."""
+        try:
+            found: dict[int, dict[str, int]] = await self._in_thread(_quotas)
+        except (OperationalError, InterfaceError) as error:
+            raise await self._unavailable(error) from error
+        return found
+
+    async def spent(self, since: datetime) -> list[Spent]:
+        """See records.Recorder."""
+        found: list[Spent] = await self._in_thread(_spent, since)
+        return found
 
     def append(
         self,
@@ -337,7 +359,7 @@ _SESSIONS = _Table(
 _EXECUTIONS = _Table(
     models.Execution,
     *("state", "reason", "exit_code", "execution_count"),
-    *("started_at", "finished_at", "final_event_number"),
+    *("started_at", "finished_at", "final_event_number", "output_bytes"),
 )
 _EVENTS = _Table(models.Event)
 
@@ -460,6 +482,27 @@ def _reconcile(host: str) -> list[SessionRecord]:
 def _sessions_with_files() -> set[UUID]:
     states = [*LIVE_SESSION_STATES, SessionState.LOST]
     return set(models.Session.objects.filter(state__in=states).values_list("id", flat=True))
+
+
+def _quotas() -> dict[int, dict[str, int]]:
+    rows = models.Quota.objects.values("account_id", *NAMES)
+    return {
+        row["account_id"]: {name: row[name] for name in NAMES if row[name] is not None}
+        for row in rows
+    }
+
+
+def _spent(since: datetime) -> list[Spent]:
+    # By the sessions that were used since: an index leads from them to their executions.
+    active = models.Session.objects.filter(last_active_at__gt=since)
+    ended = models.Execution.objects.filter(session__in=active, finished_at__gt=since)
+    # What was lost was lost with the host: its owner does not pay for it.
+    ran = ended.filter(started_at__isnull=False).exclude(state=ExecutionState.LOST)
+    columns = ("session__owner_id", "started_at", "finished_at", "output_bytes")
+    return [
+        Spent(owner_id, started_at, finished_at, output_bytes or 0)
+        for owner_id, started_at, finished_at, output_bytes in ran.values_list(*columns).iterator()
+    ]
 
 
 def _lose_execution(session: models.Session, execution: models.Execution) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sessions.exceptions import Conflict
 from sessions.kernels.flow import Flow
-from sessions.kernels.records import Event, ExecutionRecord, SessionRecord, now, timestamp
-from sessions.states import LIVE_SESSION_STATES, EventType, SessionState
+from sessions.kernels.records import Event, ExecutionRecord, SessionRecord, Spent, now, timestamp
+from sessions.states import LIVE_SESSION_STATES, EventType, ExecutionState, SessionState
 
 
 class MemoryRecorder:
@@ -22,6 +23,8 @@ class MemoryRecorder:
         self.sessions: dict[UUID, SessionRecord] = {}
         self.executions: dict[UUID, ExecutionRecord] = {}
         self.events: list[Event] = []
+        # What accounts have of their own, by owner and quota's name.
+        self.own_quotas: dict[int, dict[str, int]] = {}
 
     async def sessions_with_files(self) -> set[UUID]:
         """Those that have not ended, or are lost."""
@@ -36,6 +39,24 @@ class MemoryRecorder:
     async def rename_session(self, session: SessionRecord, identifier: str) -> None:
         """Raises Conflict if the name is taken; there is no row to change."""
         self._check_free(session.owner_id, identifier)
+
+    async def quotas(self) -> dict[int, dict[str, int]]:
+        """What a test has put there."""
+        return self.own_quotas
+
+    async def spent(self, since: datetime) -> list[Spent]:
+        """By the records of executions that have ended, but for lost ones."""
+        return [
+            Spent(
+                self.sessions[each.session_id].owner_id,
+                each.started_at,
+                each.finished_at,
+                each.output_bytes,
+            )
+            for each in self.executions.values()
+            if each.started_at and each.finished_at and each.finished_at > since
+            if each.state != ExecutionState.LOST
+        ]
 
     def append(
         self,

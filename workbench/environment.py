@@ -91,12 +91,12 @@ class Environment:
             _refuse(name, self._variables[name], _size_rule(least))
         return size
 
-    def size_limit(self, name: str, default: int, *, least: int) -> int | None:
+    def size_limit(self, name: str, default: int | None, *, least: int) -> int | None:
         """Bytes, plain or with a unit; None (no limit) for "none" and "0"."""
         rule = f"{_size_rule(least)}, or none"
         return self._limit(name, default, parse_size, least, _MAX_BYTES, rule)
 
-    def count_limit(self, name: str, default: int, *, least: int, most: int) -> int | None:
+    def count_limit(self, name: str, default: int | None, *, least: int, most: int) -> int | None:
         """A number of things; None (no limit) for "none" and "0"."""
         rule = f"be a whole number, {least} to {most}, or none"
         return self._limit(name, default, parse_count, least, most, rule)
@@ -166,7 +166,7 @@ class Environment:
     def _limit(
         self,
         name: str,
-        default: int,
+        default: int | None,
         parse: Callable[[str], int | None],
         least: int,
         most: int,

@@ -107,14 +107,14 @@ def problem_of(error: Exception) -> Problem:
         code=code,
         message=message,
         data=data,
-        headers=_headers_of(status),
+        headers=_headers_of(status, data),
         error=error,
     )
 
 
-def _headers_of(status: HTTPStatus) -> dict[str, str]:
+def _headers_of(status: HTTPStatus, data: dict[str, Any]) -> dict[str, str]:
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return {"Retry-After": str(RETRY_SECONDS)}
+        return {"Retry-After": str(data.get("retry_seconds", RETRY_SECONDS))}
     return {"WWW-Authenticate": REALM} if status == HTTPStatus.UNAUTHORIZED else {}
 
 
@@ -197,7 +197,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def _page(request: HttpRequest, status: HTTPStatus, code: str, message: str) -> HttpResponse:
     if "text/html" not in request.headers.get("Accept", ""):
-        headers = _headers_of(status)
+        headers = _headers_of(status, {})
         return _renderer_at(request)(
             Problem(status=status, code=code, message=message, headers=headers)
         )

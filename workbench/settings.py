@@ -18,6 +18,7 @@ from sessions.kernels.limits import (
     machine_memory_bytes,
 )
 from sessions.kernels.policy import Network
+from sessions.kernels.quotas import Quota
 from workbench.environment import MAX_PORT, Environment, is_loopback
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -109,6 +110,15 @@ WORKBENCH_SESSION_LIMITS = Limits(
     cpu_weight=env.integer(
         "WORKBENCH_SESSION_CPU_WEIGHT", NORMAL_WEIGHT, least=LEAST["cpu_weight"], most=MAX_WEIGHT
     ),
+)
+# What each account may use, unless the admin says otherwise for it; sessions without an owner count
+# as one account.
+WORKBENCH_OWNER_QUOTA = Quota(
+    sessions=env.count_limit("WORKBENCH_OWNER_SESSIONS", None, least=1, most=100_000),
+    executions=env.count_limit("WORKBENCH_OWNER_EXECUTIONS", None, least=1, most=10**9),
+    storage_bytes=env.size_limit("WORKBENCH_OWNER_STORAGE", None, least=_MIB),
+    execution_seconds=env.count_limit("WORKBENCH_OWNER_SECONDS", None, least=1, most=10**9),
+    output_bytes=env.size_limit("WORKBENCH_OWNER_OUTPUT", None, least=_KIB),
 )
 
 # --- Security -------------------------------------------------------------------------------

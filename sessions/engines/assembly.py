@@ -70,6 +70,7 @@ async def assemble_host(
             idle_timeout_seconds=settings.WORKBENCH_IDLE_TIMEOUT_SECONDS or None,
             limits=settings.WORKBENCH_SESSION_LIMITS,
             network=settings.WORKBENCH_SESSION_NETWORK,
+            quota=settings.WORKBENCH_OWNER_QUOTA,
             forks=settings.WORKBENCH_FORK_KERNELS,
             preimport=tuple(settings.WORKBENCH_PREIMPORT),
             warm_kernels=settings.WORKBENCH_WARM_KERNELS,

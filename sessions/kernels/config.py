@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sessions.kernels.limits import Limits
 from sessions.kernels.policy import Network
+from sessions.kernels.quotas import Quota
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +37,5 @@ class HostConfig:
     # What a session may use; one that asks for less gets less.
     limits: Limits = field(default_factory=Limits.none)
     network: Network = Network.NONE
+    # What each owner may use who has no other quota.
+    quota: Quota = field(default_factory=Quota)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sessions.exceptions import WorkspaceFull
 from sessions.kernels.limits import Limits
+from sessions.kernels.quotas import Account
 
 LOOK_SHARE = 10  # a tenth of the time, at most, is spent on looking at a session's files
 IDLE_LOOK_SHARE = 50  # while nothing seems to happen in it
@@ -39,7 +40,7 @@ class DiskWatch:
 
     ``measure`` says what the session keeps; it is called in a thread. ``interrupt`` and ``end``
     are called with a sentence when it is too much: to stop the code that runs (False: none does),
-    or all processes.
+    or all processes. What is too much, the session's limits say, and its owner's ``account``.
     """
 
     def __init__(
@@ -49,15 +50,21 @@ class DiskWatch:
         *,
         interrupt: Callable[[str], bool],
         end: Callable[[str], None],
+        account: Account | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits = limits
+        self._account = account or Account()
         self._measure = measure
         self._interrupt = interrupt
         self._end = end
         self._clock = clock
         # Why no code may run, a sentence; empty if it may.
         self.refusal = ""
+        # What its files take; 0 before the first look.
+        self.files = 0.0
+        # What they took when they were found to be too much for the owner and no code ran.
+        self._first_files: float | None = None
         # What it kept when it was found to be too much and no code ran; None while it is not.
         self._first: float | None = None
         self._began = -math.inf  # the last look, on the monotonic clock
@@ -71,12 +78,17 @@ class DiskWatch:
 
     def is_due(self, *, is_active: bool) -> bool:
         """Whether it is time for a look; rarer while nothing goes on in the session."""
-        if self._limits.workspace_bytes is None:
+        if self._limits.workspace_bytes is None and self._account.quota.storage_bytes is None:
             return False
         pause = LOOK_SHARE * self._took
         if not (is_active or self._is_stirred):
             pause = max(IDLE_LOOK_SECONDS, IDLE_LOOK_SHARE * self._took)
         return self._clock() >= self._began + pause
+
+    async def glance(self) -> None:
+        """Look now, unless that would take more than its share of the time."""
+        if self._clock() >= self._began + LOOK_SHARE * self._took:
+            await self.look()
 
     async def look(self) -> None:
         """Look now, or wait for a look that has begun. Raises what ``measure`` does."""
@@ -89,12 +101,23 @@ class DiskWatch:
 
         Raises WorkspaceFull.
         """
-        asked = self._clock()
-        while self.refusal and self._began < asked:
-            await asyncio.sleep(self._began + LOOK_SHARE * self._took - self._clock())
-            await self.look()
+        if self.refusal:
+            await self.renew()
         if self.refusal:
             raise WorkspaceFull(self.refusal)
+        await self._account.check_storage()
+
+    @property
+    def why_full(self) -> str:
+        """Why no code may run, as far as is known; empty if it may."""
+        return self.refusal or self._account.storage_refusal()
+
+    async def renew(self) -> None:
+        """Look once more, as soon as its share of the time allows it."""
+        asked = self._clock()
+        while self._began < asked:
+            await asyncio.sleep(self._began + LOOK_SHARE * self._took - self._clock())
+            await self.look()
 
     async def close(self) -> None:
         """Wait for the look that goes on, if one does: a thread cannot be stopped."""
@@ -108,7 +131,10 @@ class DiskWatch:
             kept = await asyncio.to_thread(self._measure)
         finally:
             self._took = self._clock() - self._began
+        has_grown, self.files = kept.files > self.files, kept.files
         self._judge(kept)
+        if has_grown:
+            self._judge_for_owner()
 
     def _judge(self, kept: Kept) -> None:
         limits, total = self._limits, kept.files + kept.hidden
@@ -125,6 +151,20 @@ class DiskWatch:
         if not may_stay or total > self._first + (limits.workspace_bytes or 0) / SLACK:
             self._first = total
             self._end(limits.workspace_exceeded(total, ended=True))
+
+    def _judge_for_owner(self) -> None:
+        """Stop what writes, if the files of all the owner's sessions take too much."""
+        if not (why := self._account.storage_refusal()):
+            self._first_files = None
+        elif self._interrupt(f"It was interrupted. {why}"):
+            self._account.reached("storage_bytes")
+        else:
+            # What goes on to write though nothing runs, such as a process left behind.
+            first, most = self._first_files, self._account.quota.storage_bytes or 0
+            self._first_files = self.files if first is None else first
+            if first is not None and self.files > first + most / SLACK:
+                self._first_files = None
+                self._end(f"It was ended. {why}")
 
 
 def nameless_bytes(processes: Iterable[int], devices: Container[int | None]) -> int:

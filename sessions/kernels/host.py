@@ -29,6 +29,7 @@ from sessions.kernels.executions import MAX_TIMEOUT_SECONDS, LiveExecution
 from sessions.kernels.measures import HostMetrics, Present
 from sessions.kernels.meter import SAMPLE_SECONDS, Meter
 from sessions.kernels.outputs import clean
+from sessions.kernels.quotas import PERIOD_SECONDS, Ledger
 from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord, now, timestamp
 from sessions.kernels.roster import MAX_IDENTIFIER_LENGTH, Roster
 from sessions.kernels.session import LiveSession
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 REAP_SECONDS = 5.0  # between two looks for sessions that are idle for too long
 ACTIVE_CPU_PERCENT = 2.0  # of a core: less than that, a session is taken for one that waits
+QUOTA_SECONDS = 1.0  # between two looks whether somebody's time is used up
+GRANT_SECONDS = 2.0  # between two looks at what accounts have of their own
 REFRESH_SECONDS = 0.5  # between an execution's end and the look at its files, for all meanwhile
 
 
@@ -73,17 +76,28 @@ class Host:
         self._meter = Meter()
         self._specs = KernelSpecs(self.config.prefixes)
         self._metrics = HostMetrics()
+        self._ledger = Ledger(self.config.quota, self._metrics.quota_reached)
         self._sessions = Roster(
-            self.config, self.recorder, self._specs, self._after_execution, self._metrics
+            self.config,
+            self.recorder,
+            self._specs,
+            self._after_execution,
+            self._metrics,
+            self._ledger,
         )
 
     async def start(self, kept: Sequence[SessionRecord] = ()) -> None:
         """Take back the sessions an earlier host kept, and begin to look for idle ones."""
         self._started_at = now()
+        self._ledger.grant(await self.recorder.quotas())
+        since = self._started_at - timedelta(seconds=PERIOD_SECONDS)
+        self._ledger.restore(await self.recorder.spent(since))
         await self._sessions.start(kept)
         self._spawn(self._reap(), "reap idle sessions")
         self._spawn(self._measure(), "measure sessions")
         self._spawn(self._watch_disks(), "watch what sessions keep on the disk")
+        self._spawn(self._watch_time(), "watch the time that owners have used")
+        self._spawn(self._read_quotas(), "read what accounts have of their own")
 
     async def stop(self, reason: str = "The server was stopped.") -> None:
         """End every kernel; the next host takes the sessions back. Called once."""
@@ -130,8 +144,7 @@ class Host:
 
     async def list_sessions(self, *, owner_id: int | None) -> list[dict[str, Any]]:
         """See operations.list_sessions."""
-        records = [each.record for each in self._sessions]
-        return [record.to_wire() for record in records if record.owner_id == owner_id]
+        return [each.record.to_wire() for each in self._sessions.of_owner(owner_id)]
 
     async def restart(self, *, owner_id: int | None, identifier: str) -> None:
         """See operations.restart."""
@@ -313,8 +326,25 @@ class Host:
 
     async def list_resources(self, *, owner_id: int | None) -> dict[str, dict[str, Any]]:
         """See operations.list_resources."""
-        records = [each.record for each in self._sessions if each.record.owner_id == owner_id]
+        records = [each.record for each in self._sessions.of_owner(owner_id)]
         return {str(record.id): self._meter.glance(record.id) for record in records}
+
+    # --- Verbs: quotas ------------------------------------------------------------------
+
+    async def usage(self, *, owner_id: int | None) -> dict[str, Any]:
+        """See operations.usage."""
+        account = self._ledger.account(owner_id)
+        await account.look()
+        quotas = account.usage(len(self._sessions.of_owner(owner_id)))
+        return {"period_seconds": PERIOD_SECONDS, "quotas": quotas}
+
+    async def room(self, *, session_id: str) -> dict[str, Any]:
+        """See operations.room."""
+        session = self._sessions.get(_uuid(session_id))
+        if session is None:
+            raise SessionNotFound
+        most, full = await session.room()
+        return {"most_bytes": most, "full": full}
 
     # --- Verbs: the host ----------------------------------------------------------------
 
@@ -450,6 +480,8 @@ class Host:
             else:
                 session.touch()
                 return session, False
+            # Otherwise there would be a session that nobody wanted.
+            self._ledger.account(owner_id).check_submission()
             opened = await self.open_session(
                 owner_id=owner_id, identifier=identifier, origin=origin
             )
@@ -508,6 +540,27 @@ class Host:
                     logger.exception("the files of %s could not be measured", session.record.id)
             took = time.monotonic() - began
 
+    async def _watch_time(self) -> None:
+        """Interrupts what runs when its owner's time is used up. Runs until the host stops."""
+        while True:
+            await asyncio.sleep(QUOTA_SECONDS)
+            for account in self._ledger:
+                account.enforce()
+
+    async def _read_quotas(self) -> None:
+        """Reads what accounts have of their own. Runs until the host stops.
+
+        While that cannot be read, they have what they had.
+        """
+        while True:
+            await asyncio.sleep(GRANT_SECONDS)
+            try:
+                self._ledger.grant(await self.recorder.quotas())
+            except WorkbenchError as error:
+                logger.warning("the accounts' own quotas cannot be read: %s", error)
+            except Exception:
+                logger.exception("the accounts' own quotas cannot be read")
+
     def _after_execution(self, record: ExecutionRecord) -> None:
         self._metrics.execution_ended(record)
         self._files_may_have_changed(record.session_id)
@@ -553,12 +606,14 @@ VERBS = frozenset(
         "rename_session",
         "resources",
         "restart",
+        "room",
         "run",
         "send_comm",
         "start_run",
         "submit",
         "survey",
         "told_run",
+        "usage",
         "wait",
     }
 )

@@ -6,21 +6,44 @@ from typing import Any
 
 from sessions.kernels.executions import LiveExecution, Prompt
 from sessions.kernels.flow import Flow
-from sessions.kernels.outputs import Output, OutputLimit, clean, pieces
+from sessions.kernels.outputs import Output, OutputLimit, clean, pieces, size_of
+from sessions.kernels.quotas import Account
 from sessions.kernels.records import Event, Recorder, SessionRecord, now
 from sessions.kernels.workspace import Entry
 from sessions.states import LIVE_SESSION_STATES, EventType, ExecutionState, SessionState
 
 MAX_REASON_LENGTH = 500  # characters, as in sessions/models.py
+# What counts as output.
+_OUTPUTS = frozenset(
+    {
+        EventType.STREAM,
+        EventType.DISPLAY_DATA,
+        EventType.UPDATE_DISPLAY_DATA,
+        EventType.EXECUTE_RESULT,
+        EventType.ERROR,
+        EventType.CLEAR_OUTPUT,
+        EventType.COMM,
+    }
+)
 
 
 class Journal:
-    """Changes a session's records and says so to the recorder, always both."""
+    """Changes a session's records and says so to the recorder, always both.
 
-    def __init__(self, record: SessionRecord, recorder: Recorder, max_output_bytes: int) -> None:
+    What its executions use is counted in the ``account`` of its owner.
+    """
+
+    def __init__(
+        self,
+        record: SessionRecord,
+        recorder: Recorder,
+        max_output_bytes: int,
+        account: Account | None = None,
+    ) -> None:
         self.record = record
         self._recorder = recorder
         self._max_output_bytes = max_output_bytes
+        self._account = account or Account()
         # For output that belongs to no execution, since the last one started.
         self._stray = self._stray_limit()
 
@@ -62,6 +85,7 @@ class Journal:
     def queued(self, execution: LiveExecution, position: int) -> None:
         """An execution waits, or runs next; ``position`` counts those before it."""
         record = execution.record
+        self._account.executions += 1
         self._recorder.changed(record)
         data = {
             "code": record.code,
@@ -78,6 +102,7 @@ class Journal:
         """An execution runs."""
         execution.record.state = ExecutionState.RUNNING
         execution.record.started_at = now()
+        self._account.started(execution)
         self._recorder.changed(execution.record)
         self._stray = self._stray_limit()
         self.become(SessionState.BUSY)
@@ -89,6 +114,7 @@ class Journal:
         for type_, data in execution.limit.end():
             self.say(type_, data, execution)
         record.state, record.reason, record.finished_at = state, _sentence(reason), now()
+        self._account.finished(execution)
         event = self.say(
             EventType.EXECUTION_FINISHED,
             {
@@ -138,12 +164,21 @@ class Journal:
     ) -> Event:
         """An event, kept for the caller too as long as it counts."""
         execution_id = execution.record.id if execution else None
+        if type_ in _OUTPUTS:
+            self._count(size_of((type_, data)), execution)
         event = self._recorder.append(self.record, type_, data, execution_id)
         counts = execution is not None and not execution.ended.is_set()
         kept = execution.events if execution and counts else None
         if kept is not None and not (kept and kept[-1] is event):  # not one that has grown
             kept.append(event)
         return event
+
+    def _count(self, size: int, execution: LiveExecution | None) -> None:
+        if execution is not None:
+            execution.record.output_bytes += size
+            if execution.ended.is_set():  # otherwise its end writes it
+                self._recorder.changed(execution.record)
+        self._account.put_out(size, execution)
 
     def _stray_limit(self) -> OutputLimit:
         limit = OutputLimit(self._max_output_bytes)

@@ -17,6 +17,7 @@ from prometheus_client import (
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from sessions.kernels.quotas import NAMES
 from sessions.kernels.records import ExecutionRecord
 from sessions.states import (
     LIVE_SESSION_STATES,
@@ -85,11 +86,19 @@ class HostMetrics:
             buckets=RUN_BUCKETS,
             registry=self._registry,
         )
+        self._quotas = Counter(
+            "workbench_quotas_reached",
+            "How often an owner's quota refused or interrupted something.",
+            ["quota"],
+            registry=self._registry,
+        )
         # A rate is known from the first event on only if there was a zero before it.
         for way in WAYS:
             self._starts.labels(way)
         for state in sorted(set(ExecutionState) - UNFINISHED_EXECUTION_STATES):
             self._ended.labels(state)
+        for name in NAMES:
+            self._quotas.labels(name)
 
     def kernel_started(self, way: str, seconds: float) -> None:
         """A kernel is ready; ``way`` is one of WAYS."""
@@ -101,6 +110,10 @@ class HostMetrics:
         if record.started_at is not None:
             self._waits.observe((record.started_at - record.queued_at).total_seconds())
             self._runs.observe(record.duration_seconds or 0.0)
+
+    def quota_reached(self, name: str) -> None:
+        """A quota has refused or interrupted something; ``name`` is one of quotas.NAMES."""
+        self._quotas.labels(name).inc()
 
     def exposition(self, present: Present) -> str:
         """All of it, in Prometheus's text format."""

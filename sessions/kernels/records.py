@@ -93,6 +93,7 @@ class ExecutionRecord:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     final_event_number: int | None = None
+    output_bytes: int = 0
 
     # No field of the row: whether a recorder has made one.
     has_row = False
@@ -122,6 +123,16 @@ class ExecutionRecord:
         if self.started_at is None or self.finished_at is None:
             return None
         return (self.finished_at - self.started_at).total_seconds()
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What an execution that has ended used of its owner's quotas."""
+
+    owner_id: int | None
+    started_at: datetime
+    finished_at: datetime
+    output_bytes: int
 
 
 class Recorder(Protocol):
@@ -155,6 +166,12 @@ class Recorder(Protocol):
 
         Raises Conflict if the name is taken.
         """
+
+    async def quotas(self) -> dict[int, dict[str, int]]:
+        """What accounts have of their own, by owner and quota's name; 0: no limit."""
+
+    async def spent(self, since: datetime) -> list[Spent]:
+        """What executions used that have ended since then; not those that were lost."""
 
     def append(
         self,

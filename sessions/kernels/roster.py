@@ -30,6 +30,7 @@ from sessions.kernels.messages import Message
 from sessions.kernels.nursery import Nursery
 from sessions.kernels.policy import Policy, policy_again, policy_for
 from sessions.kernels.premises import Estate, Premises
+from sessions.kernels.quotas import Ledger
 from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.session import LiveSession
@@ -48,7 +49,8 @@ Name = tuple[int | None, str]
 class Roster:
     """Every live session of a host, by id and by name, from ``start`` to ``stop``.
 
-    ``after_execution`` is called with the record of each execution that has ended.
+    ``after_execution`` is called with the record of each execution that has ended; ``ledger`` has
+    the owners' accounts.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class Roster:
         specs: KernelSpecs,
         after_execution: Callable[[ExecutionRecord], None],
         metrics: HostMetrics,
+        ledger: Ledger,
     ) -> None:
         self._config = config
         self._recorder = recorder
         self._specs = specs
         self._after_execution = after_execution
         self._metrics = metrics
+        self._ledger = ledger
         self._by_id: dict[UUID, LiveSession] = {}
         self._by_name: dict[Name, LiveSession] = {}
         # Sessions somebody is opening now, shared by all who ask for the same name meanwhile.
@@ -122,6 +126,10 @@ class Roster:
         """The live session of that id, whosever it is."""
         return self._by_id.get(session_id)
 
+    def of_owner(self, owner_id: int | None) -> list[LiveSession]:
+        """The owner's live sessions, the oldest first."""
+        return [each for each in self._by_id.values() if each.record.owner_id == owner_id]
+
     def find(self, owner_id: int | None, identifier: str) -> LiveSession:
         """The owner's live session, by identifier or id. Raises SessionNotFound."""
         session = self._by_name.get((owner_id, identifier))
@@ -162,7 +170,7 @@ class Roster:
         _check(record)
         granted = policy_for(policy or {}, self._config.limits, self._config.network)
         record.policy = granted.to_wire()
-        self._check_room()
+        self._check_room(record.owner_id)
         work = self._open(record, granted)
         opening = asyncio.create_task(work, name=f"open {record.id}")
         self._opening[key] = opening
@@ -224,9 +232,11 @@ class Roster:
         session.open()
         return session
 
-    def _check_room(self) -> None:
+    def _check_room(self, owner_id: int | None) -> None:
         """Whoever opens a session has its place from now on: of many at once some are let in."""
-        coming = [key for key in self._opening if key not in self._by_name]
+        coming = [owner for owner, name in self._opening if (owner, name) not in self._by_name]
+        owned = len(self.of_owner(owner_id)) + coming.count(owner_id)
+        self._ledger.account(owner_id).check_sessions(owned)
         if len(self._by_id) + len(coming) >= self._config.max_sessions:
             raise SessionLimitReached(
                 f"The server runs {self._config.max_sessions} sessions, as many as it may. "
@@ -343,6 +353,7 @@ class Roster:
             max_output_bytes=self._config.max_output_bytes,
             after_execution=self._after_execution,
             kept=premises.kept,
+            account=self._ledger.account(record.owner_id),
         )
 
     def _waiting_kernel(self, premises: Premises) -> LiveKernel:

@@ -26,6 +26,7 @@ from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import LiveKernel
 from sessions.kernels.messages import Message
 from sessions.kernels.outputs import clean
+from sessions.kernels.quotas import Account
 from sessions.kernels.records import KEPT, ExecutionRecord, Recorder, SessionRecord, timestamp
 from sessions.kernels.runs import CodeRunner, CommandRunner
 from sessions.kernels.sandbox import Sandbox
@@ -48,7 +49,7 @@ class LiveSession:
 
     Its worker task runs the queue until the session is closed. ``after_execution`` is called,
     with its record, whenever an execution has ended; ``kept`` says, in a thread, what it
-    keeps on the disk, given the processes that hold all its others.
+    keeps on the disk, given the processes that hold all its others. ``account`` is its owner's.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class LiveSession:
         max_output_bytes: int,
         after_execution: Callable[[ExecutionRecord], None],
         kept: Callable[[list[int]], Kept],
+        account: Account,
     ) -> None:
         self.record = record
+        self.account = account
         self._sandbox = sandbox
         self._max_output_bytes = max_output_bytes
         self._after_execution = after_execution
-        self._journal = Journal(record, recorder, max_output_bytes)
+        self._journal = Journal(record, recorder, max_output_bytes, account)
         self._queue = ExecutionQueue()
         self._slot = KernelSlot(
             self._journal,
@@ -80,6 +83,7 @@ class LiveSession:
             lambda: kept(self.process_ids),
             interrupt=self._interrupt_because,
             end=self._exceed,
+            account=account,
         )
         self._comms = Comms(self._journal, self._slot.running, max_output_bytes)
         self._code = CodeRunner(self._slot, self._journal, self._finish, workspace, self._comms)
@@ -98,6 +102,7 @@ class LiveSession:
     def take_back(self) -> None:
         """Start the worker of a session that an earlier host had; its next use starts a kernel."""
         id_ = self.record.id
+        self.account.disks.add(self._disk)
         self._worker = asyncio.create_task(
             self._work(), name=f"session {id_}", context=trace.of_session(id_)
         )
@@ -108,6 +113,7 @@ class LiveSession:
         STOPPED is no end: its host lets go of it, and the next host takes it back.
         """
         self._is_closed = True
+        self.account.disks.discard(self._disk)
         self._sweep()
         sentence = reason or CLOSED
         self._cancel_queued(sentence)
@@ -203,9 +209,10 @@ class LiveSession:
     async def admit(self, record: ExecutionRecord | None = None) -> None:
         """Return if code may be submitted, or has been under the record's name before.
 
-        Raises WorkspaceFull while the session keeps more files than it may, ExecutionIdTaken.
+        Raises WorkspaceFull while the session, or its owner, keeps more files than may be,
+        ExecutionIdTaken.
         """
-        if self._disk.refusal and not (record and self._queue.first_under(record)):
+        if self._disk.why_full and not (record and self._queue.first_under(record)):
             await self._disk.check()
 
     def submit(
@@ -223,12 +230,13 @@ class LiveSession:
         """Queue an execution; it is written soon. ``collect`` keeps its events for the caller.
 
         Its id, and itself unless it has ended: a client that submits the same under the same
-        name again is led to the first. Raises ExecutionIdTaken, QueueLimitReached,
+        name again is led to the first. Raises ExecutionIdTaken, QueueLimitReached, QuotaReached,
         SessionNotFound once the session is closed.
         """
         self._check_open()
         if first := self._queue.first_under(record):
             return first
+        self.account.check_submission()
         execution = LiveExecution(
             record,
             max_output_bytes=self._max_output_bytes,
@@ -246,9 +254,11 @@ class LiveSession:
     def submit_all(self, executions: list[LiveExecution]) -> None:
         """Queue executions that follow each other, all or none; names that are taken they lose.
 
-        Raises QueueLimitReached, SessionNotFound once the session is closed.
+        They come as one: an owner who may have one more may have them all. Raises
+        QueueLimitReached, QuotaReached, SessionNotFound once the session is closed.
         """
         self._check_open()
+        self.account.check_submission()
         self._queue.check_room(len(executions))
         for execution in executions:
             if self._queue.is_taken(execution.record.client_id):
@@ -302,13 +312,22 @@ class LiveSession:
 
     def send_comm(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         """Pass a client's message on to a comm. Raises KernelBusy, LimitReached."""
-        if self._disk.refusal:
-            raise WorkspaceFull(self._disk.refusal)
+        if why := self._disk.why_full:
+            raise WorkspaceFull(why)
+        self.account.check_spending()
         kernel = self._slot.running()
         if kernel is None:
             raise KernelBusy("There is no kernel that could take this.")
         self._comms.send(kernel, message, buffers)
         self.touch()
+
+    async def room(self) -> tuple[int | None, str]:
+        """What its files may take (None: no limit), and the sentence for what does not fit."""
+        most = self.record.policy["limits"]["workspace_bytes"]
+        share = await self.account.share_of(self._disk)
+        if share is None or (most is not None and most <= share):
+            return most, ""
+        return share, self.account.storage_full()
 
     @property
     def process_ids(self) -> list[int]:
@@ -343,7 +362,9 @@ class LiveSession:
                 continue
             runner = self._commands if execution.command else self._code
             try:
-                await self._disk.check()  # it may have been submitted before there was too much
+                # It may have been submitted before there was too much, or so much was used.
+                self.account.check_spending()
+                await self._disk.check()
                 await runner.run(execution)
             except WorkbenchError as error:
                 self._finish(execution, ExecutionState.FAILED, error.message)

@@ -97,9 +97,16 @@ class Workspace:
     """
 
     def __init__(
-        self, root: Path, *, max_bytes: int | None, owner: tuple[int, int] | None = None
+        self,
+        root: Path,
+        *,
+        max_bytes: int | None,
+        owner: tuple[int, int] | None = None,
+        full: str = "",
     ) -> None:
         """``max_bytes`` is what it may hold (None: no limit); only writes here look at it.
+
+        ``full`` is the sentence for what does not fit; empty: that the workspace is full.
 
         ``owner`` is the uid and gid that new files and directories get; None: those of the root
         directory, so that the session's own user can change what we put there.
@@ -107,6 +114,7 @@ class Workspace:
         self.root = root
         self.max_bytes = max_bytes
         self.owner = owner
+        self.full = full
 
     def create(self) -> None:
         """Make the directory, open to its owner only; one that exists keeps what it holds."""
@@ -336,7 +344,7 @@ class Workspace:
         try:
             entry = self.stat(path)
         except FileNotFound:
-            raise WorkspaceFull from None
+            raise WorkspaceFull(self.full) from None
         if not entry.is_directory:
             raise WrongFileType("A part of the path is not a directory.")
         return entry
@@ -444,7 +452,7 @@ class Upload:
     def _check_room(self) -> None:
         blocks = max(1, -(-self._written // ENTRY_BYTES))
         if self._room is not None and blocks * ENTRY_BYTES > self._room:
-            raise WorkspaceFull
+            raise WorkspaceFull(self._workspace.full)
 
     def _check_target(self) -> int:
         """Refuse early what ``finish`` would refuse; the bytes that will be replaced."""

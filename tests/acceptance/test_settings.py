@@ -45,6 +45,21 @@ def test_a_bad_setting_ends_every_start_with_one_sentence(tmp_path, way):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "rule"),
+    [
+        ("SESSIONS", "-1", "be a whole number, 1 to 100000, or none"),
+        ("STORAGE", "much", "be a size like 512m or 2g, 1 MiB to 1024 TiB, or none"),
+        ("SECONDS", "a day", "be a whole number, 1 to 1000000000, or none"),
+    ],
+)
+def test_a_quota_that_cannot_be_is_refused(tmp_path, name, text, rule):
+    ended = start(tmp_path, "another command", **{f"WORKBENCH_OWNER_{name}": text})
+
+    assert ended.returncode == 1
+    assert ended.stderr == f"workbench: WORKBENCH_OWNER_{name} is {text!r}; it must {rule}.\n"
+
+
 def test_a_data_directory_nobody_can_make_is_named(tmp_path):
     (tmp_path / "file").touch()
 

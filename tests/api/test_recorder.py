@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import asdict, fields, replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from django.db import OperationalError, connection
 from sessions import recorder as recorder_module
 from sessions.exceptions import Conflict, Unavailable
 from sessions.kernels.records import ExecutionRecord, SessionRecord, now
-from sessions.models import Event, Execution, Session
+from sessions.models import Event, Execution, Quota, Session
 from sessions.recorder import DatabaseRecorder
 from sessions.states import EventType, ExecutionState, SessionState
 from tests.locked import locked_database
@@ -261,3 +262,58 @@ async def test_a_database_that_takes_nothing_is_told_in_a_sentence(recorder, ses
 def give_up_soon() -> None:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout = 100")
+
+
+# --- What hosts ask of the rows ----------------------------------------------------------------
+
+
+async def ran(recorder, session, *, state=ExecutionState.SUCCEEDED, ago=0.0, **more) -> None:
+    """An execution of two seconds that ended so many hours ago, after its host had written it."""
+    end = now() - timedelta(hours=ago)
+    record = ExecutionRecord(session_id=session.id, kind="code", code="1", origin="test")
+    recorder.changed(record)
+    await recorder.commit()
+    record.state, record.finished_at = state, end
+    record.started_at, record.output_bytes = end - timedelta(seconds=2), 100
+    for name, value in more.items():
+        setattr(record, name, value)
+    session.last_active_at = max(session.last_active_at, end)
+    recorder.changed(record)
+    recorder.changed(session)
+    await recorder.commit()
+
+
+async def test_what_ran_in_the_last_day_is_in_the_rows(recorder, session, django_user_model):
+    ada = await django_user_model.objects.acreate(username="ada")
+    hers = replace(a_session(), owner_id=ada.pk)
+    await recorder.create_session(hers)
+    await ran(recorder, session, ago=25)
+    await ran(recorder, session, ago=23, output_bytes=7)
+    await ran(recorder, session, state=ExecutionState.LOST)
+    await ran(recorder, session, state=ExecutionState.CANCELLED, started_at=None)
+    await ran(recorder, hers, state=ExecutionState.TIMED_OUT)
+
+    spent = await recorder.spent(now() - timedelta(hours=24))
+
+    assert sorted((each.owner_id or 0, each.output_bytes) for each in spent) == [
+        (0, 7),
+        (ada.pk, 100),
+    ]
+    assert {each.finished_at - each.started_at for each in spent} == {timedelta(seconds=2)}
+
+
+async def test_what_was_run_before_output_was_counted_is_none(recorder, session):
+    await ran(recorder, session)
+    await Execution.objects.aupdate(output_bytes=None)
+
+    (spent,) = await recorder.spent(now() - timedelta(hours=24))
+
+    assert spent.output_bytes == 0
+
+
+async def test_accounts_have_of_their_own_what_is_not_empty(recorder, django_user_model):
+    ada, bob = [await django_user_model.objects.acreate(username=name) for name in ("a", "b")]
+    await Quota.objects.acreate(account=ada, sessions=0, output_bytes=5)
+    await Quota.objects.acreate(account=bob)
+
+    assert await recorder.quotas() == {ada.pk: {"sessions": 0, "output_bytes": 5}, bob.pk: {}}

@@ -23,6 +23,7 @@ from sessions.kernels.disk import (
 )
 from sessions.kernels.limits import Limits
 from sessions.kernels.meter import processes_below
+from sessions.kernels.quotas import Account, Quota
 
 MIB = 1024 * 1024
 LIMIT = 80 * MIB
@@ -32,7 +33,7 @@ NOTHING = Kept(0, 0)
 class Disk:
     """A disk that says what it is told to, and what the watch has done about it."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, account: Account | None = None) -> None:
         self.kept = NOTHING
         self.look_seconds = 0.0
         self.looks = 0
@@ -44,6 +45,7 @@ class Disk:
             self._measure,
             interrupt=self._interrupt,
             end=lambda why: self.said.append(("ended", why)),
+            account=account,
             clock=lambda: self.now,
         )
 
@@ -213,3 +215,57 @@ def test_files_without_names_are_found_with_who_holds_them(how: str, tmp_path: P
     assert least <= found < 4 * MIB
     assert elsewhere == 0
     assert nameless_bytes([pid], {device}) == 0
+
+
+# --- Of an owner -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def owned() -> tuple[Disk, Disk]:
+    """Two disks of one owner, who may keep LIMIT on both together."""
+    account = Account(quota=Quota(storage_bytes=LIMIT))
+    disks = Disk(Limits.none(), account), Disk(Limits.none(), account)
+    account.disks |= {each.watch for each in disks}
+    return disks
+
+
+async def test_what_writes_is_stopped_when_the_owner_keeps_too_much(owned) -> None:
+    first, second = owned
+    first.is_running = second.is_running = True
+    looks = [await first.look(LIMIT // 2), await second.look(LIMIT // 2)]
+
+    grown = await first.look(LIMIT // 2 + MIB)
+    still = await second.look(LIMIT // 2)
+
+    assert looks == [[], []]
+    assert grown == ["interrupted"]
+    assert still == [], "what does not write goes on"
+    assert first.watch.why_full == second.watch.why_full != ""
+
+
+async def test_what_goes_on_to_write_for_an_owner_is_ended_though_no_code_runs(owned) -> None:
+    disk, _ = owned
+    looks = [await disk.look(LIMIT + n * MIB) for n in (1, 2, 11, 12, 13)]
+
+    assert looks == [[], [], [], ["ended"], []]
+    assert disk.watch.refusal == "", "the session itself may keep as much as it likes"
+
+
+async def test_who_has_deleted_files_elsewhere_runs_code_again(owned) -> None:
+    first, second = owned
+    await first.look(LIMIT)
+    await second.look(MIB)
+    first.now += 1
+    second.now += 1
+    with pytest.raises(WorkspaceFull):
+        await second.watch.check()
+
+    first.now += 1
+    second.now += 1
+    first.kept = NOTHING
+    await second.watch.check()
+
+
+def test_an_owners_quota_is_reason_enough_to_look(owned) -> None:
+    assert owned[0].watch.is_due(is_active=False)
+    assert not Disk(Limits.none()).watch.is_due(is_active=True)

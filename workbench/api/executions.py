@@ -25,6 +25,7 @@ from sessions.exceptions import (
     InvalidValue,
     KernelStartFailed,
     QueueLimitReached,
+    QuotaReached,
     WorkspaceFull,
 )
 from sessions.kernels.executions import MAX_TIMEOUT_SECONDS
@@ -112,6 +113,7 @@ class ExecutionsView(SessionView):
             SESSION_ENDED,
             KEY_REUSED,
             QueueLimitReached,
+            QuotaReached,
             WorkspaceFull,
             HostUnavailable,
         ],

@@ -15,6 +15,7 @@ from sessions.history import CODE_SHOWN
 from sessions.kernels.executions import MAX_TIMEOUT_SECONDS
 from sessions.kernels.limits import LEAST
 from sessions.kernels.policy import Network
+from sessions.kernels.quotas import NAMES
 from sessions.states import EventType, ExecutionState, SessionState
 
 _LIMITS = {
@@ -299,6 +300,27 @@ class ServerLimits(serializers.Serializer):
     sessions = SessionLimits()
     executions = ExecutionLimits()
     transfers = TransferLimits()
+
+
+class QuotaUsage(serializers.Serializer):
+    """One quota."""
+
+    name = serializers.ChoiceField(
+        list(NAMES),
+        help_text=(
+            "`sessions` that are live, `executions` that run or wait, `storage_bytes` of all live "
+            "sessions' files; of the last 24 hours `execution_seconds` and `output_bytes`."
+        ),
+    )
+    used = serializers.FloatField()
+    most = serializers.IntegerField(allow_null=True, help_text="null: no limit.")
+
+
+class Usage(serializers.Serializer):
+    """What the caller's account has used, and may use."""
+
+    period_seconds = serializers.IntegerField(help_text="What `the last 24 hours` are.")
+    quotas = QuotaUsage(many=True)
 
 
 class Kernelspec(serializers.Serializer):

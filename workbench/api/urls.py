@@ -11,7 +11,7 @@ from django.http import Http404
 from django.urls import URLPattern, URLResolver, re_path
 from rest_framework.request import Request
 
-from workbench.api import events, executions, files, notebook, reference, sessions
+from workbench.api import events, executions, files, notebook, reference, sessions, usage
 from workbench.api.base import ApiView
 
 
@@ -30,5 +30,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *events.urlpatterns,
     *sessions.urlpatterns,
     *reference.urlpatterns,
+    *usage.urlpatterns,
     re_path("", NothingView.as_view()),
 ]

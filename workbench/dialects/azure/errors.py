@@ -23,6 +23,7 @@ _CODES: dict[type[Exception], str] = {
     exceptions.ExecutionIdTaken: "OperationIdConflict",
     exceptions.SessionLimitReached: "SessionsCountExceedsLimit",
     exceptions.QueueLimitReached: "TooManyRequests",
+    exceptions.QuotaReached: "TooManyRequests",
     exceptions.FileTooLarge: "FileTooLarge",
     exceptions.WorkspaceFull: "SessionStorageFull",
     exceptions.Unavailable: "ServiceUnavailable",

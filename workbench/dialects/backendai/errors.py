@@ -42,6 +42,7 @@ _SLUGS: dict[type[Exception], str] = {
     exceptions.NotFound: "object-not-found",
     exceptions.Conflict: "invalid-api-params",
     exceptions.SessionLimitReached: "quota-exceeded",
+    exceptions.QuotaReached: "quota-exceeded",
     exceptions.WorkspaceFull: "quota-exceeded",
     exceptions.FileTooLarge: "invalid-api-params",
     exceptions.LimitReached: "rate-limit-exceeded",
