@@ -27,7 +27,14 @@ from django.db import (
     connection,
     transaction,
 )
-from django.db.models import AutoField, Model
+from django.db.models import (
+    AutoField,
+    CharField,
+    FloatField,
+    IntegerField,
+    Model,
+    TextField,
+)
 
 from sessions import models
 from sessions.exceptions import Conflict, Unavailable
@@ -65,6 +72,7 @@ HOST_ENDED = f"The kernel host ended. {KEPT}"
 
 # A row's values, in the order of the columns they are for.
 _Row = tuple[Any, ...]
+_Translation = Callable[[Any, Any], Any]
 Notify = Callable[[dict[str, int]], None]
 
 
@@ -313,6 +321,8 @@ class _Table:
         self._fields = [each for each in meta.concrete_fields if not isinstance(each, AutoField)]
         # What changes in a row after it was made.
         self._changing = [meta.get_field(name) for name in changing]
+        self._new_values = [*map(_translation, self._fields)]
+        self._changed_values = [*map(_translation, [*self._changing, self._key])]
         self.new = attrgetter(*(each.attname for each in self._fields))
         self.changed = attrgetter(*changing, self._key.attname)
 
@@ -320,14 +330,14 @@ class _Table:
         """Write new rows."""
         if rows:
             with connection.cursor() as cursor:
-                values = [_translated(self._fields, row) for row in rows]
+                values = [_translated(self._new_values, row) for row in rows]
                 cursor.executemany(self._insert, values)
 
     def update(self, rows: list[_Row]) -> None:
         """Write what has changed in rows. Raises DatabaseError if one of them is not there."""
         with connection.cursor() as cursor:
             for row in rows:
-                cursor.execute(self._update, _translated([*self._changing, self._key], row))
+                cursor.execute(self._update, _translated(self._changed_values, row))
                 if cursor.rowcount != 1:
                     raise DatabaseError("The row that was to be changed is not there.")
 
@@ -347,10 +357,16 @@ class _Table:
         return f"UPDATE {table} SET {values} WHERE {key} = %s"  # noqa: S608  # Django's names
 
 
-def _translated(fields: list[Any], row: _Row) -> list[Any]:
+def _translation(field: Any) -> _Translation | None:
+    """How a field's values become what the database's driver takes; None: they are that already."""
+    plain = (CharField, FloatField, IntegerField, TextField)
+    return None if isinstance(field, plain) else field.get_db_prep_save
+
+
+def _translated(how: list[_Translation | None], row: _Row) -> list[Any]:
     """The values as the database's driver takes them."""
-    pairs = zip(fields, row, strict=True)
-    return [each.get_db_prep_save(value, connection) for each, value in pairs]
+    pairs = zip(how, row, strict=True)
+    return [translate(value, connection) if translate else value for translate, value in pairs]
 
 
 _SESSIONS = _Table(
