@@ -34,6 +34,7 @@ from django.conf import settings
 from django.db import transaction
 
 from files.models import SessionFile, digest
+from sessions import audit
 from sessions import operations as sessions
 from sessions.exceptions import (
     Conflict,
@@ -44,6 +45,7 @@ from sessions.exceptions import (
     WrongFileType,
 )
 from sessions.kernels.workspace import Entry, Upload, Workspace, workspace_path
+from sessions.states import AuditAction
 
 # Bytes read or written between two turns of the event loop.
 PIECE_BYTES = 256 * 1024
@@ -190,7 +192,8 @@ async def save_file(
         path, overwrite=overwrite, max_bytes=settings.WORKBENCH_MAX_UPLOAD_BYTES
     )
     entry = await _receive(upload, source)
-    await _record(session_id, _with_parents(entry.path), {entry.path: origin})
+    done = Done(AuditAction.FILE_WRITTEN, entry.path, door=origin)
+    await _record(session_id, _with_parents(entry.path), {entry.path: origin}, done)
     return _info(entry)
 
 
@@ -216,7 +219,8 @@ async def save_files(
     uploads = [(workspace.upload(path, max_bytes=limit), targets[path]) for path in targets]
     entries = await asyncio.shield(asyncio.to_thread(_write_all, uploads))
     touched = [name for entry in entries for name in _with_parents(entry.path)]
-    await _record(session_id, touched, {entry.path: origin for entry in entries})
+    done = Done(AuditAction.FILE_WRITTEN, *(entry.path for entry in entries), door=origin)
+    await _record(session_id, touched, {entry.path: origin for entry in entries}, done)
     return [_info(entry) for entry in entries]
 
 
@@ -229,7 +233,8 @@ async def delete_file(session_id: UUID, path: str, *, recursive: bool = False) -
     workspace = workspace_of(session_id)
     await asyncio.to_thread(workspace.delete, path, recursive=recursive)
     name = workspace.relative(path).as_posix()
-    await _record(session_id, [*_with_parents(name), *await _rows_below(session_id, name)])
+    touched = [*_with_parents(name), *await _rows_below(session_id, name)]
+    await _record(session_id, touched, done=Done(AuditAction.FILE_DELETED, name))
 
 
 async def make_directory(session_id: UUID, path: str) -> FileInfo:
@@ -240,7 +245,8 @@ async def make_directory(session_id: UUID, path: str) -> FileInfo:
     """
     workspace = await _workspace_with_room(session_id)
     entry = await asyncio.to_thread(workspace.make_directory, path)
-    await _record(session_id, _with_parents(entry.path))
+    done = Done(AuditAction.FILE_WRITTEN, f"{entry.path}/")
+    await _record(session_id, _with_parents(entry.path), done=done)
     return _info(entry)
 
 
@@ -256,7 +262,7 @@ async def rename_file(session_id: UUID, source: str, target: str) -> FileInfo:
     entry = await asyncio.to_thread(workspace.rename, source, target)
     moved = {entry.path + path.removeprefix(old): origin for path, origin in origins.items()}
     touched = [*_with_parents(old), *_with_parents(entry.path), *origins, *moved]
-    await _record(session_id, touched, moved)
+    await _record(session_id, touched, moved, Done(AuditAction.FILE_RENAMED, old, entry.path))
     return _info(entry)
 
 
@@ -411,19 +417,41 @@ def _differs(row: SessionFile | None, entry: Entry) -> bool:
     return row is not None and not row.shows(entry)
 
 
+class Done:
+    """What somebody did to some paths, for the audit; without ``door`` it is the asker's."""
+
+    def __init__(self, action: AuditAction, *paths: str, door: str = "") -> None:
+        self._action = action
+        self._about = {"what": "\n".join(paths), **({"door": door} if door else {})}
+
+    def note(self, session_id: UUID) -> None:
+        """Write it down."""
+        audit.note(self._action, session_id, **self._about)
+
+
 async def _record(
-    session_id: UUID, paths: Iterable[str], origins: Mapping[str, str] | None = None
+    session_id: UUID,
+    paths: Iterable[str],
+    origins: Mapping[str, str] | None = None,
+    done: Done | None = None,
 ) -> None:
-    """Make the rows of these paths true. ``origins`` says where new contents came from."""
+    """Make the rows of these paths true. ``origins`` says where new contents came from.
+
+    ``done`` is who wanted that, if it was somebody; it is written with the first of the rows.
+    """
     ordered = list(dict.fromkeys(paths))
     for first in range(0, len(ordered), ROWS_PER_TRANSACTION):
         batch = ordered[first : first + ROWS_PER_TRANSACTION]
-        await _record_batch(session_id, batch, origins or {})
+        await _record_batch(session_id, batch, origins or {}, None if first else done)
 
 
 @sync_to_async
 @transaction.atomic
-def _record_batch(session_id: UUID, paths: list[str], origins: Mapping[str, str]) -> None:
+def _record_batch(
+    session_id: UUID, paths: list[str], origins: Mapping[str, str], done: Done | None
+) -> None:
+    if done:
+        done.note(session_id)
     # Looked at once more within the transaction: of two that record the same path at once, the
     # later one sees the newer file.
     workspace = workspace_of(session_id)

@@ -1,7 +1,7 @@
 """The admin: what runs, whose, since when, and why did it die.
 
-The kernel host is the only writer of these rows, so nothing here can be added or changed, but for
-the quotas of single accounts, which are the operator's. What an
+The kernel host is the only writer of most rows, and the audit is for ever, so nothing here can be
+added or changed, but for the quotas of single accounts, which are the operator's. What an
 operator can do to a session goes through the verbs, as for everybody; the history of those that
 have ended can be deleted. Seeing needs the permission *view*, acting *change* of sessions, deleting
 *delete* (superusers have all), although no form ever changes a row: they are Django's own words.
@@ -11,32 +11,43 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum, TextField
 from django.db.models.functions import Cast, Left
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.timezone import localtime, now
 
-from sessions import operations, retention
+from sessions import audit, operations, retention
 from sessions.admin_live import live
 from sessions.admin_words import COLOURS, span_text
+from sessions.audit import CONTENT_TYPES, Format
 from sessions.exceptions import HostUnavailable, WorkbenchError
 from sessions.kernels.limits import size_text
-from sessions.models import Cell, Event, Execution, Notebook, Quota, Session
+from sessions.models import AuditEntry, Cell, Event, Execution, Notebook, Quota, Session
 from sessions.operations import SessionRef
 from sessions.outcomes import fold
-from sessions.states import EventType, SessionState
+from sessions.states import (
+    LIVE_SESSION_STATES,
+    UNFINISHED_EXECUTION_STATES,
+    AuditAction,
+    EventType,
+    ExecutionState,
+    SessionState,
+)
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -51,6 +62,7 @@ admin.site.site_url = "/workbench/"
 # Characters shown of a text: in a list, and on a page of its own.
 LINE_SHOWN, TEXT_SHOWN = 80, 100_000
 ENDS_SHOWN = 10
+ACCOUNTS_SHOWN = 200  # in a filter
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -226,6 +238,7 @@ class SessionAdmin(ReadOnlyAdmin):
             "Cells": _rows_of("workbench_sessions_cell", **of_session),
             "Notebook": _rows_of("workbench_sessions_notebook", **of_session),
             "Files": _rows_of("workbench_files_sessionfile", **of_session),
+            "Audit": _rows_of("workbench_sessions_auditentry", session_id__exact=session.pk),
             "Live page": f"/workbench/{session.pk}/",
         }
         return _links(links)
@@ -268,6 +281,9 @@ class SessionAdmin(ReadOnlyAdmin):
             }
             return render(request, "admin/workbench_sessions/delete_history.html", about)
         pruned = retention.delete_history(session.id for session in ended)
+        for session in ended:
+            about = {"session_id": session.id, "identifier": session.identifier}
+            audit.note(AuditAction.HISTORY_DELETED, **about)
         self.message_user(request, f"Deleted {pruned}.", messages.SUCCESS)
         return None
 
@@ -383,8 +399,10 @@ class ExecutionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="see")
     def links(self, execution: Execution) -> SafeString:
-        url = _rows_of("workbench_sessions_event", execution__id__exact=execution.pk)
-        return _links({"Events": url, "Live page": f"/workbench/{execution.session_id}/"})
+        events = _rows_of("workbench_sessions_event", execution__id__exact=execution.pk)
+        audit = _rows_of("workbench_sessions_auditentry", execution_id__exact=execution.pk)
+        page = f"/workbench/{execution.session_id}/"
+        return _links({"Events": events, "Audit": audit, "Live page": page})
 
     @admin.display(description="code")
     def whole_code(self, execution: Execution) -> SafeString:
@@ -589,6 +607,142 @@ class CellAdmin(ReadOnlyAdmin):
     @admin.display(description="outputs it came with")
     def whole_outputs(self, cell: Cell) -> SafeString:
         return _text(json.dumps(cell.outputs, indent=2, ensure_ascii=False))
+
+
+class _OneOf(admin.SimpleListFilter):
+    """Some values of a column, which need not be looked for in all its rows."""
+
+    def values(self) -> list[str]:
+        raise NotImplementedError
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, value.replace("_", " ")) for value in self.values()]
+
+    def queryset(
+        self, request: HttpRequest, queryset: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
+        value = self.value()
+        return queryset.filter(**{self.parameter_name or "": value}) if value else queryset
+
+
+class _Door(_OneOf):
+    title = parameter_name = "door"
+
+    def values(self) -> list[str]:
+        return ["azure", "backendai", "rce", "sandbox", "api", "browser", "admin"]
+
+
+class _Outcome(_OneOf):
+    title = parameter_name = "outcome"
+
+    def values(self) -> list[str]:
+        ends = {*ExecutionState, *SessionState} - UNFINISHED_EXECUTION_STATES - LIVE_SESSION_STATES
+        return sorted(ends)
+
+
+class _Account(_OneOf):
+    """Accounts that there still are; others are found by searching for their names."""
+
+    title = parameter_name = "account"
+
+    def values(self) -> list[str]:
+        names = get_user_model().objects.order_by("username").values_list("username", flat=True)
+        return list(names[:ACCOUNTS_SHOWN])
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    """Who did what. No date hierarchy: it would read the whole table for each page."""
+
+    list_display = (
+        "at",
+        "action",
+        "account",
+        "address",
+        "door",
+        "identifier",
+        "what_line",
+        "outcome",
+        "duration_seconds",
+    )
+    list_filter = ("action", _Door, _Outcome, _Account, "at")
+    search_fields = (
+        "what",
+        "identifier",
+        "=account",
+        "=key_id",
+        "=address",
+        "=session_id",
+        "=execution_id",
+        "=request_id",
+    )
+    search_help_text = "Code, an identifier, an account, a key, an address or any id"
+    ordering = ("-at",)
+    actions = ("as_csv", "as_json_lines")
+    fields = (
+        "at",
+        "action",
+        "account",
+        "key_id",
+        "address",
+        "door",
+        "identifier",
+        "session_link",
+        "execution_link",
+        "whole_text",
+        "outcome",
+        "duration_seconds",
+        "request_id",
+    )
+    readonly_fields = ("session_link", "execution_link", "whole_text")
+
+    @admin.display(description="what")
+    def what_line(self, entry: AuditEntry) -> SafeString | str:
+        return _line(entry.what) if entry.what else ""
+
+    @admin.display(description="what")
+    def whole_text(self, entry: AuditEntry) -> SafeString:
+        return _text(entry.what)
+
+    @admin.display(description="session")
+    def session_link(self, entry: AuditEntry) -> SafeString | None:
+        session = Session.objects.filter(id=entry.session_id).first() if entry.session_id else None
+        return _link_to(session) if session else _gone(entry.session_id)
+
+    @admin.display(description="execution")
+    def execution_link(self, entry: AuditEntry) -> SafeString | None:
+        if not entry.execution_id or not Execution.objects.filter(id=entry.execution_id).exists():
+            return _gone(entry.execution_id)
+        url = reverse("admin:workbench_sessions_execution_change", args=[entry.execution_id])
+        return format_html('<a href="{}">{}</a>', url, entry.execution_id)
+
+    @admin.action(description="Export as CSV", permissions=["view"])
+    def as_csv(self, request: HttpRequest, entries: QuerySet[AuditEntry]) -> StreamingHttpResponse:
+        return _export(entries, Format.CSV)
+
+    @admin.action(description="Export as JSON lines", permissions=["view"])
+    def as_json_lines(
+        self, request: HttpRequest, entries: QuerySet[AuditEntry]
+    ) -> StreamingHttpResponse:
+        return _export(entries, Format.JSON_LINES)
+
+
+def _export(entries: QuerySet[AuditEntry], form: Format) -> StreamingHttpResponse:
+    """A download of however many entries; there are never more than a few in memory."""
+    name = f'attachment; filename="audit-{timezone.now():%Y-%m-%d}.{form}"'
+    headers = {"Content-Disposition": name, "Cache-Control": "no-store"}
+    pieces = _in_threads(audit.export(entries, form))
+    return StreamingHttpResponse(pieces, content_type=CONTENT_TYPES[form], headers=headers)
+
+
+async def _in_threads(pieces: Iterator[str]) -> AsyncIterator[str]:
+    step: Callable[[], Awaitable[str | None]] = sync_to_async(lambda: next(pieces, None))
+    while (piece := await step()) is not None:
+        yield piece
+
+
+def _gone(id_: UUID | None) -> SafeString | None:
+    return format_html("{} (deleted)", id_) if id_ else None
 
 
 async def _do_each(

@@ -144,6 +144,9 @@ class Execution(models.Model):
     code = models.TextField()
     # Key of the notebook's cell it ran for; None if it came from elsewhere.
     cell = models.UUIDField(null=True, blank=True)
+    # Who asked for it, for the audit: account, key_id, address, request_id; what is not there is
+    # empty.
+    asked_by = models.JSONField(default=dict, blank=True, editable=False)
     origin = models.CharField(max_length=32, help_text="The face it came through.")
     state = models.CharField(max_length=16, choices=_choices(states.ExecutionState))
     # A sentence for people: why it ended like this. Empty when the state says it all.
@@ -355,3 +358,50 @@ class Cell(models.Model):
             "version": self.version,
             "is_deleted": self.is_deleted,
         }
+
+
+def audit_actions() -> list[tuple[str, str]]:
+    """What can be audited, as a field's choices; by name, so that a new one needs no migration."""
+    return _choices(states.AuditAction)
+
+
+class AuditEntry(models.Model):
+    """Who did what, where, when, from which address, through which door, with which outcome.
+
+    Never changed, and kept for longer than what it speaks of: so it refers to nothing, and has
+    names instead of keys.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    action = models.CharField(max_length=32, choices=audit_actions)
+    account = models.CharField(
+        max_length=150,
+        blank=True,
+        help_text="Empty: somebody at the open door, somebody unknown, or the server itself.",
+    )
+    key_id = models.CharField("key", max_length=16, blank=True)
+    address = models.CharField(max_length=64, blank=True)
+    # In the words of a session's origin, and "admin"; empty for commands and the server itself.
+    door = models.CharField(max_length=32, blank=True)
+    session_id = models.UUIDField("session", null=True, blank=True)
+    identifier = models.CharField(max_length=256, blank=True)
+    execution_id = models.UUIDField("execution", null=True, blank=True)
+    # The code, the command, the paths …; of code no more than its beginning.
+    what = models.TextField(blank=True)
+    # A state that it led to, or the code of a refusal; empty if it went as it should.
+    outcome = models.CharField(max_length=64, blank=True)
+    duration_seconds = models.FloatField(null=True, blank=True)
+    request_id = models.CharField("request", max_length=128, blank=True)
+
+    class Meta:
+        verbose_name = "audit entry"
+        verbose_name_plural = "audit"
+        indexes = [
+            models.Index(fields=["at"], name="audit_at"),
+            models.Index(fields=["account", "at"], name="audit_account_at"),
+            models.Index(fields=["session_id"], name="audit_session"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_action_display()} {self.at:%Y-%m-%d %H:%M:%S}"

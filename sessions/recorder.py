@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
@@ -42,6 +42,7 @@ from sessions.kernels.flow import Flow
 from sessions.kernels.quotas import NAMES
 from sessions.kernels.records import (
     KEPT,
+    AuditRecord,
     Event,
     ExecutionRecord,
     SessionRecord,
@@ -84,13 +85,14 @@ class _Batch:
     executions: dict[UUID, ExecutionRecord] = field(default_factory=dict)
     # (session id, execution id, event) in order.
     events: list[tuple[UUID, UUID | None, Event]] = field(default_factory=list)
+    audited: list[AuditRecord] = field(default_factory=list)
     # By session: the stream event that more text may still be merged into.
     growing: dict[UUID, tuple[UUID | None, Event]] = field(default_factory=dict)
     # About how many characters its events have.
     weight: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.sessions or self.executions or self.events)
+        return bool(self.sessions or self.executions or self.events or self.audited)
 
 
 class DatabaseRecorder:
@@ -220,6 +222,11 @@ class DatabaseRecorder:
             self._batch.sessions[record.id] = record
         else:
             self._batch.executions[record.id] = record
+        self._dirty.set()
+
+    def audit(self, entry: AuditRecord) -> None:
+        """Write who did what soon, in one transaction with what was given before and after."""
+        self._batch.audited.append(entry)
         self._dirty.set()
 
     async def commit(self) -> None:
@@ -378,6 +385,7 @@ _EXECUTIONS = _Table(
     *("started_at", "finished_at", "final_event_number", "output_bytes"),
 )
 _EVENTS = _Table(models.Event)
+_AUDIT = _Table(models.AuditEntry)
 
 
 class _NewEvent(NamedTuple):
@@ -424,6 +432,7 @@ class _Rows:
                 (_EXECUTIONS, _EXECUTIONS.update, known),
                 (_EVENTS, _EVENTS.insert, [_EVENTS.new(event) for event in events]),
                 (_SESSIONS, _SESSIONS.update, sessions),
+                (_AUDIT, _AUDIT.insert, [_AUDIT.new(entry) for entry in batch.audited]),
             ]
         )
 
@@ -468,6 +477,11 @@ def _session_row(record: SessionRecord) -> models.Session:
 def _session_record(row: models.Session) -> SessionRecord:
     values = {each.name: getattr(row, each.name) for each in fields(SessionRecord)}
     return SessionRecord(**{**values, "state": SessionState(row.state)})
+
+
+def _execution_record(row: models.Execution) -> ExecutionRecord:
+    values = {each.name: getattr(row, each.name) for each in fields(ExecutionRecord)}
+    return ExecutionRecord(**{**values, "state": ExecutionState(row.state)})
 
 
 def _create_session(record: SessionRecord) -> None:
@@ -534,6 +548,8 @@ def _lose_execution(session: models.Session, execution: models.Execution) -> Non
     _append_row(session, EventType.EXECUTION_FINISHED, data, execution)
     execution.final_event_number = session.last_event_number
     execution.save()
+    lost = AuditRecord.of_execution(_session_record(session), _execution_record(execution))
+    models.AuditEntry.objects.create(**asdict(lost))
 
 
 def _append_row(

@@ -1,7 +1,8 @@
 """How long the history of sessions is kept, and how it is truly deleted.
 
 A session that has ended keeps its rows: its executions, its log, its notebook. After
-WORKBENCH_HISTORY_DAYS nobody wants them any more. What is deleted is gone from the disk as well:
+WORKBENCH_HISTORY_DAYS nobody wants them any more. The audit outlives them: its entries are
+deleted WORKBENCH_AUDIT_DAYS after what they say. What is deleted is gone from the disk as well:
 SQLite would keep the text in pages that it marks as free, and in its write-ahead log.
 """
 
@@ -18,12 +19,12 @@ from uuid import UUID
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from sessions.models import Cell, Event, Execution, Notebook, Session
+from sessions.models import AuditEntry, Cell, Event, Execution, Notebook, Session
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 3600.0  # between two looks for what is old
-# Events deleted in one transaction: hosts that write wait for it.
+# Events, or entries of the audit, deleted in one transaction: hosts that write wait for it.
 EVENTS_AT_ONCE = 5_000
 PAGES_AT_ONCE = 1_000  # of SQLite, given back in one transaction
 
@@ -36,10 +37,29 @@ class Pruned:
     executions: int = 0
     events: int = 0
 
+    def __bool__(self) -> bool:
+        return self.sessions > 0
+
     def __str__(self) -> str:
         counts = {"session": self.sessions, "execution": self.executions, "event": self.events}
         parts = [f"{count:,} {name}{'s' * (count != 1)}" for name, count in counts.items()]
         return f"{parts[0]}, {parts[1]} and {parts[2]}"
+
+
+@dataclass
+class PrunedAudit:
+    """What was deleted of the audit."""
+
+    entries: int = 0
+
+    def __bool__(self) -> bool:
+        return self.entries > 0
+
+    def __str__(self) -> str:
+        return f"{self.entries:,} entr{'y' if self.entries == 1 else 'ies'} of the audit"
+
+
+_Prune = Callable[[float], Pruned | PrunedAudit]
 
 
 def ended_before(moment: datetime) -> list[UUID]:
@@ -71,35 +91,52 @@ def prune(days: float) -> Pruned:
     return delete_history(ended_before(timezone.now() - timedelta(days=days)))
 
 
+def prune_audit(days: float) -> PrunedAudit:
+    """Delete the audit's entries that are older than ``days``."""
+    pruned = PrunedAudit()
+    old = AuditEntry.objects.filter(at__lt=timezone.now() - timedelta(days=days)).order_by("at")
+    with _overwriting():
+        while moments := list(old.values_list("at", flat=True)[:EVENTS_AT_ONCE]):
+            pruned.entries += _count(old.filter(at__lte=moments[-1]).delete())
+        if pruned.entries:
+            _give_back()
+    return pruned
+
+
 @asynccontextmanager
-async def history_kept(days: float) -> AsyncIterator[None]:
-    """While this is open, history older than ``days`` is deleted now and then; 0: never."""
-    pruning = asyncio.create_task(_prune_again_and_again(days), name="prune") if days else None
+async def history_kept(days: float, audit_days: float = 0) -> AsyncIterator[None]:
+    """While this is open, what is older is deleted now and then; 0: never."""
+    wanted: list[tuple[_Prune, float]] = [(prune, days), (prune_audit, audit_days)]
+    pruning = [
+        asyncio.create_task(_prune_again_and_again(work, days), name="prune")
+        for work, days in wanted
+        if days
+    ]
     try:
         yield
     finally:
-        if pruning:
-            pruning.cancel()
-            await asyncio.gather(pruning, return_exceptions=True)
+        for task in pruning:
+            task.cancel()
+        await asyncio.gather(*pruning, return_exceptions=True)
 
 
 # --- Internal -----------------------------------------------------------------------------------
 
 
-async def _prune_again_and_again(days: float) -> None:
+async def _prune_again_and_again(work: _Prune, days: float) -> None:
     while True:
         try:
-            pruned = await asyncio.to_thread(_prune_in_thread, days)
-            if pruned.sessions:
+            pruned = await asyncio.to_thread(_prune_in_thread, work, days)
+            if pruned:
                 logger.info("deleted what is older than %g days: %s", days, pruned)
         except DatabaseError as error:
             logger.warning("old history could not be deleted (%s); trying again later", error)
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _prune_in_thread(days: float) -> Pruned:
+def _prune_in_thread(work: _Prune, days: float) -> Pruned | PrunedAudit:
     try:
-        return prune(days)
+        return work(days)
     finally:
         connection.close()  # of this thread, which may be another one the next time
 

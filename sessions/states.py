@@ -4,6 +4,8 @@ Sessions: ``starting -> idle <-> busy -> closed``, with ``restarting`` in betwee
 ``stopped`` (with the host) until they are used again; and the ends ``expired`` and ``lost`` (its
 host cannot take it back).
 Executions: ``queued -> running -> succeeded | failed | timed_out | interrupted | cancelled | lost``.
+
+And the words of the audit, which says of each of these who wanted it.
 """
 
 from enum import StrEnum
@@ -54,6 +56,32 @@ class EventType(StrEnum):
     TRUNCATED = "truncated"
     COMM = "comm"
     FILE = "file"
+
+
+class AuditAction(StrEnum):
+    """What somebody did, or tried."""
+
+    SESSION_OPENED = "session_opened"
+    SESSION_RENAMED = "session_renamed"
+    SESSION_RESTARTED = "session_restarted"
+    SESSION_ENDED = "session_ended"
+    EXECUTION_ENDED = "execution_ended"
+    EXECUTION_INTERRUPTED = "execution_interrupted"  # or cancelled, or asked to be
+    FILE_WRITTEN = "file_written"
+    FILE_RENAMED = "file_renamed"
+    FILE_DELETED = "file_deleted"
+    HISTORY_DELETED = "history_deleted"
+    LOGIN = "login"
+    LOGIN_FAILED = "login_failed"
+    LOGOUT = "logout"
+    ACCOUNT_MADE = "account_made"
+    ACCOUNT_CHANGED = "account_changed"
+    ACCOUNT_DELETED = "account_deleted"
+    KEY_MADE = "key_made"
+    KEY_REVOKED = "key_revoked"
+    KEY_DELETED = "key_deleted"
+    KEY_USED = "key_used"
+    REFUSED = "refused"
 
 
 # A session in one of these states exists for its clients; its identifier is taken.

@@ -9,7 +9,15 @@ from uuid import UUID
 
 from sessions.exceptions import Conflict
 from sessions.kernels.flow import Flow
-from sessions.kernels.records import Event, ExecutionRecord, SessionRecord, Spent, now, timestamp
+from sessions.kernels.records import (
+    AuditRecord,
+    Event,
+    ExecutionRecord,
+    SessionRecord,
+    Spent,
+    now,
+    timestamp,
+)
 from sessions.states import LIVE_SESSION_STATES, EventType, ExecutionState, SessionState
 
 
@@ -25,6 +33,7 @@ class MemoryRecorder:
         self.events: list[Event] = []
         # What accounts have of their own, by owner and quota's name.
         self.own_quotas: dict[int, dict[str, int]] = {}
+        self.audited: list[AuditRecord] = []
 
     async def sessions_with_files(self) -> set[UUID]:
         """Those that have not ended, or are lost."""
@@ -82,6 +91,10 @@ class MemoryRecorder:
         """Remember the record."""
         if isinstance(record, ExecutionRecord):
             self.executions[record.id] = record
+
+    def audit(self, entry: AuditRecord) -> None:
+        """Remember who did what."""
+        self.audited.append(entry)
 
     async def commit(self) -> None:
         """Nothing is left to do."""

@@ -15,6 +15,7 @@ FACES = {"rest_framework", "channels", "daphne", "twisted"}
 FORBIDDEN = {
     "files": {"workbench"},
     "sessions": {"files", "workbench"},
+    "sessions/audit.py": FACES,
     "sessions/cell_outputs.py": {"django", *FACES},
     "sessions/exceptions.py": {"django", *FACES},
     "sessions/kernels": {"django", *FACES},

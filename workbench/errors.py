@@ -151,7 +151,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
     if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
         problem.headers["Allow"] = ", ".join(view.allowed_methods)
     render: Renderer = getattr(view, "render_error", render_problem)
-    return render(problem)
+    return _coded(render(problem), problem.code)
 
 
 # --- Where no view answers: handler400, 403, 404 and 500 of workbench.urls ---------------------
@@ -176,7 +176,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def refuse(request: HttpRequest, error: Exception) -> HttpResponse:
     """The answer to who got no further than the door, in the words of the contract there."""
     problem = problem_of(error)
-    return _page(request, HTTPStatus(problem.status), problem.code, problem.message)
+    answer = _page(request, HTTPStatus(problem.status), problem.code, problem.message)
+    return _coded(answer, problem.code)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -193,6 +194,12 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """A bug outside of the faces; Django has logged it."""
     return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BUG_MESSAGE)
+
+
+def _coded(response: HttpResponse, code: str) -> HttpResponse:
+    """An answer that tells the audit why it refuses, in a word."""
+    response.code = code  # type: ignore[attr-defined]
+    return response
 
 
 def _page(request: HttpRequest, status: HTTPStatus, code: str, message: str) -> HttpResponse:

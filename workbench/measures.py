@@ -69,6 +69,11 @@ class WebMetrics:
             ["code"],
             registry=registry,
         )
+        self._audit_left_out = Counter(
+            "workbench_audit_left_out",
+            "Refusals and failed logins that the audit leaves out: too many in a minute.",
+            registry=registry,
+        )
         self._host_up = Gauge(
             "workbench_host_up", "1 if the kernel host answers.", registry=registry
         )
@@ -94,6 +99,10 @@ class WebMetrics:
     def refused(self, code: str) -> None:
         """Somebody was told of a domain error."""
         self._refusals.labels(code).inc()
+
+    def audit_left_out(self) -> None:
+        """A stranger was refused once too often for each time to be written."""
+        self._audit_left_out.inc()
 
     def exposition(self, *, is_host_up: bool) -> str:
         """All of it, in Prometheus's text format."""

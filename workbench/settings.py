@@ -59,6 +59,8 @@ WORKBENCH_IDLE_TIMEOUT_SECONDS = env.integer(
 WORKBENCH_HISTORY_DAYS = env.integer(
     "WORKBENCH_HISTORY_DAYS", 90, least=0, most=36_500, unit="days"
 )
+# How long it is kept who did what. 0: for ever.
+WORKBENCH_AUDIT_DAYS = env.integer("WORKBENCH_AUDIT_DAYS", 365, least=0, most=36_500, unit="days")
 # What the host calls when code may have changed a session's files.
 WORKBENCH_REFRESH_FILES = "files.operations.refresh"
 # The environment whose kernelspecs come first; its Python runs the default kernel.

@@ -139,6 +139,8 @@ class _Connection:
                 answer.set_exception(HostUnavailable(HUNG_UP))
 
 
-def _about() -> dict[str, str]:
-    request = trace.request_id.get()
-    return {"request": request} if request else {}
+def _about() -> dict[str, Any]:
+    """Who wants this, and in which request; what is not said is nobody, and none."""
+    request, asker = trace.request_id.get(), trace.asker.get()
+    about: dict[str, Any] = {"request": request} if request else {}
+    return {**about, "asker": asker} if asker != trace.NOBODY else about

@@ -69,7 +69,7 @@ async def run_host(ready: Callable[[], None], *, is_supervised: bool) -> None:
         host, recorder = await assemble_host(server.tell, name=HOST_NAME)
         await server.listen(host, run_dir() / SOCKET_NAME)
         ready()
-        async with history_kept(settings.WORKBENCH_HISTORY_DAYS):
+        async with history_kept(settings.WORKBENCH_HISTORY_DAYS, settings.WORKBENCH_AUDIT_DAYS):
             await stop.wait()
         # The order matters: what ends the sessions still has to be written and told.
         await host.stop()

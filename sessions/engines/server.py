@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,8 @@ class _Caller:
         """Start to do what a message asks for."""
         match message:
             case {"id": int(id_), "verb": str(verb), "arguments": dict(arguments)}:
-                request = str(message.get("request", ""))
-                call = asyncio.create_task(self._call(id_, verb, arguments, request), name=verb)
+                about = (str(message.get("request", "")), message.get("asker", ()))
+                call = asyncio.create_task(self._call(id_, verb, arguments, *about), name=verb)
                 self._calls.add(call)
                 call.add_done_callback(self._calls.discard)
             case {"subscribe": str(topic)}:
@@ -95,9 +95,12 @@ class _Caller:
         self.peer.hang_up()
         await self.peer.ended(LAST_ANSWERS_SECONDS)
 
-    async def _call(self, id_: int, verb: str, arguments: dict[str, Any], request: str) -> None:
+    async def _call(
+        self, id_: int, verb: str, arguments: dict[str, Any], request: str, asker: Iterable[str]
+    ) -> None:
         trace.request_id.set(request)
         try:
+            trace.asker.set(trace.Asker(*asker))
             if verb not in VERBS:
                 raise WorkbenchError(f"The host does not know {verb!r}.")
             result = await getattr(self._host, verb)(**arguments)

@@ -3,8 +3,8 @@
 A stream rather than ZeroMQ sockets: each end learns at once that the other has gone, which a
 request must, and one connection carries calls, answers and notices in order.
 
-To the host:    {"id": int, "verb": str, "arguments": {…}}   a call; "request", if
-                  it is for one, is that one's id, for the log
+To the host:    {"id": int, "verb": str, "arguments": {…}}   a call; "request" is the
+                  id of the request it is for, "asker" a trace.Asker: for log and audit
                 {"subscribe": topic} | {"unsubscribe": topic}
 From the host:  {"id": int, "result": …} | {"id": int, "error": WorkbenchError.to_wire()}
                 {"notices": {topic: newest number}}

@@ -8,9 +8,15 @@ from sessions.kernels.executions import LiveExecution, Prompt
 from sessions.kernels.flow import Flow
 from sessions.kernels.outputs import Output, OutputLimit, clean, pieces, size_of
 from sessions.kernels.quotas import Account
-from sessions.kernels.records import Event, Recorder, SessionRecord, now
+from sessions.kernels.records import AuditRecord, Event, Recorder, SessionRecord, now
 from sessions.kernels.workspace import Entry
-from sessions.states import LIVE_SESSION_STATES, EventType, ExecutionState, SessionState
+from sessions.states import (
+    LIVE_SESSION_STATES,
+    AuditAction,
+    EventType,
+    ExecutionState,
+    SessionState,
+)
 
 MAX_REASON_LENGTH = 500  # characters, as in sessions/models.py
 # What counts as output.
@@ -76,6 +82,11 @@ class Journal:
         self.become(state, reason)
         if state not in LIVE_SESSION_STATES:
             self.record.ended_at = now()
+            self.audit(AuditAction.SESSION_ENDED, outcome=str(state))
+
+    def audit(self, action: AuditAction, **more: Any) -> None:
+        """Somebody did something to the session."""
+        self._recorder.audit(AuditRecord.now(action, self.record, **more))
 
     def say_state(self) -> None:
         """An event with the session's state."""
@@ -128,6 +139,7 @@ class Journal:
         )
         record.final_event_number = event["number"]
         self._recorder.changed(record)
+        self._recorder.audit(AuditRecord.of_execution(self.record, record))
         execution.prompt = None
         execution.ended.set()
         execution.news.set()

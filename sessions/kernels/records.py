@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID, uuid4
 
+from sessions.kernels import trace
 from sessions.kernels.flow import Flow
-from sessions.states import EventType, ExecutionState, SessionState
+from sessions.states import AuditAction, EventType, ExecutionState, SessionState
 
 # What is said besides of a session that is stopped.
 KEPT = "The files are kept; the next run starts a new kernel."
@@ -84,6 +85,8 @@ class ExecutionRecord:
     client_id: str = ""
     timeout_seconds: float | None = None
     request: dict[str, Any] = field(default_factory=dict)
+    # Who asks at the moment this is made: account, key_id, address, request_id.
+    asked_by: dict[str, str] = field(default_factory=trace.asked_by)
     id: UUID = field(default_factory=uuid4)
     state: ExecutionState = ExecutionState.QUEUED
     reason: str = ""
@@ -133,6 +136,62 @@ class Spent:
     started_at: datetime
     finished_at: datetime
     output_bytes: int
+
+
+MAX_AUDITED = 1_000  # characters of code, or of what else somebody did
+CUT = " …(cut)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRecord:
+    """Who did what, as the audit keeps it. See sessions/models.py for what the fields mean."""
+
+    action: AuditAction
+    at: datetime = field(default_factory=now)
+    account: str = ""
+    key_id: str = ""
+    address: str = ""
+    door: str = ""
+    session_id: UUID | None = None
+    identifier: str = ""
+    execution_id: UUID | None = None
+    what: str = ""
+    outcome: str = ""
+    duration_seconds: float | None = None
+    request_id: str = ""
+
+    @classmethod
+    def now(
+        cls, action: AuditAction, session: SessionRecord | None = None, **more: Any
+    ) -> AuditRecord:
+        """What is done now, by whoever asks for it."""
+        about = {"session_id": session.id, "identifier": session.identifier} if session else {}
+        who = {**trace.asker.get()._asdict(), "request_id": trace.request_id.get()}
+        return cls(action=action, **{**who, **about, **more})
+
+    @classmethod
+    def of_execution(cls, session: SessionRecord, execution: ExecutionRecord) -> AuditRecord:
+        """An execution that has ended, by whoever asked for it."""
+        who = execution.asked_by
+        return cls(
+            action=AuditAction.EXECUTION_ENDED,
+            door=execution.origin,
+            session_id=session.id,
+            identifier=session.identifier,
+            execution_id=execution.id,
+            what=shortened(execution.code),
+            outcome=str(execution.state),
+            duration_seconds=execution.duration_seconds,
+            account=who.get("account", ""),
+            key_id=who.get("key_id", ""),
+            address=who.get("address", ""),
+            request_id=who.get("request_id", ""),
+        )
+
+
+def shortened(text: str) -> str:
+    """A text as the audit keeps it; says so if it is cut."""
+    return text if len(text) <= MAX_AUDITED else text[:MAX_AUDITED] + CUT
 
 
 class Recorder(Protocol):
@@ -188,6 +247,9 @@ class Recorder(Protocol):
 
     def changed(self, record: SessionRecord | ExecutionRecord) -> None:
         """Write the record's present fields soon; the first call for an execution creates it."""
+
+    def audit(self, entry: AuditRecord) -> None:
+        """Write who did what soon, together with what was given before and after."""
 
     async def commit(self) -> None:
         """Return when everything given so far is durable, and its readers have been told."""

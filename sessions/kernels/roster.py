@@ -31,11 +31,11 @@ from sessions.kernels.nursery import Nursery
 from sessions.kernels.policy import Policy, policy_again, policy_for
 from sessions.kernels.premises import Estate, Premises
 from sessions.kernels.quotas import Ledger
-from sessions.kernels.records import ExecutionRecord, Recorder, SessionRecord
+from sessions.kernels.records import AuditRecord, ExecutionRecord, Recorder, SessionRecord
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.session import LiveSession
 from sessions.kernels.specs import DEFAULT_KERNEL, KernelSpecs
-from sessions.states import SessionState
+from sessions.states import AuditAction, SessionState
 
 logger = logging.getLogger(__name__)
 
@@ -277,6 +277,8 @@ class Roster:
         if closing := self._closing.get((record.owner_id, name)):
             await asyncio.wait({closing})
         await self._recorder.rename_session(record, name)
+        renamed = f"to {name}"
+        self._recorder.audit(AuditRecord.now(AuditAction.SESSION_RENAMED, record, what=renamed))
         if record.id not in self._by_id:
             raise SessionNotFound
         del self._by_name[(record.owner_id, record.identifier)]

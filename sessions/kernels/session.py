@@ -32,7 +32,7 @@ from sessions.kernels.runs import CodeRunner, CommandRunner
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.slot import KernelSlot
 from sessions.kernels.workspace import Workspace
-from sessions.states import EventType, ExecutionState, SessionState
+from sessions.states import AuditAction, EventType, ExecutionState, SessionState
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +96,7 @@ class LiveSession:
     def open(self) -> None:
         """Start the worker, and the kernel ahead of the first execution."""
         self._journal.say_state()
+        self._journal.audit(AuditAction.SESSION_OPENED, door=self.record.origin)
         self.take_back()
         self._slot.start()
 
@@ -137,12 +138,18 @@ class LiveSession:
         self._sweep()
         self._cancel_queued(RESTARTED)
         self._journal.become(SessionState.RESTARTING)
-        self.interrupt()
+        if self._queue.current:
+            self._queue.current.interrupt()
         return self._replace_kernel()
 
     async def _replace_kernel(self) -> None:
-        await self._slot.end(RESTARTED)
-        await self._slot.kernel()
+        outcome = "failed"
+        try:
+            await self._slot.end(RESTARTED)
+            await self._slot.kernel()
+            outcome = "succeeded"
+        finally:
+            self._journal.audit(AuditAction.SESSION_RESTARTED, outcome=outcome)
         await self._journal.commit()
 
     def check_memory(self, used_bytes: int) -> None:
@@ -275,16 +282,22 @@ class LiveSession:
     def interrupt(self) -> None:
         """Interrupt what runs; nothing happens if nothing runs."""
         if self._queue.current:
-            self._queue.current.interrupt()
+            self._interrupt(self._queue.current)
 
     def cancel(self, execution_id: str) -> None:
         """Cancel an execution that waits; interrupt it if it runs."""
         execution = self.execution(execution_id)
-        if execution is self._queue.current:
-            execution.interrupt()
-        else:
+        is_running = execution is self._queue.current
+        self._interrupt(execution)
+        if not is_running:
             self._queue.take_out(execution)
             self._finish(execution, ExecutionState.CANCELLED)
+
+    def _interrupt(self, execution: LiveExecution) -> None:
+        if not execution.interrupted.done():  # the first who asks is the one who did it
+            id_ = execution.record.id
+            self._journal.audit(AuditAction.EXECUTION_INTERRUPTED, execution_id=id_)
+        execution.interrupt()
 
     # --- Questions ----------------------------------------------------------------------
 

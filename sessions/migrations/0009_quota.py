@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("workbench_sessions", "0007_redundant_indexes"),
+        ("workbench_sessions", "0008_audit"),
     ]
 
     operations = [

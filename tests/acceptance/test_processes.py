@@ -7,12 +7,13 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -213,6 +214,10 @@ def test_death_of_the_host_is_told_and_mended(server: RunningServer) -> None:
     lost = execution(server, "s", "cut-short")
     assert lost["status"] == "Failed"
     assert lost["result"]["stderr"].startswith("Execution aborted\n")
+    with closing(sqlite3.connect(server.data_dir / "workbench.sqlite3")) as database:
+        told = "select identifier, address, door from workbench_sessions_auditentry"
+        ran = database.execute(f"{told} where outcome = 'lost'").fetchall()
+    assert ran == [("s", "127.0.0.1", "azure")]
     assert value_of(server, "s", "'kept' in globals()") is False
     assert value_of(server, "s", "open('note').read()") == "kept"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
+from workbench.access import keys
 from workbench.access.models import ApiKey
 
 if TYPE_CHECKING:
@@ -54,5 +54,5 @@ class ApiKeyAdmin(ModelAdmin):
     @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         """Keys that are revoked stay in the list, and let nobody in."""
-        count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        count = keys.revoke(queryset)
         messages.success(request, f"{count} revoked; good for two seconds more.")

@@ -10,3 +10,7 @@ class AccessConfig(AppConfig):
     label = "workbench_access"
     verbose_name = "Access"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Hear who logs in, and which accounts change."""
+        from workbench.access import audit  # noqa: F401 - importing it is what connects it

@@ -48,6 +48,8 @@ class Caller:
     owner_id: int | None
     # The account's; empty at the open door.
     name: str = ""
+    # Empty for who is logged in.
+    key_id: str = ""
     may_run: bool = True
 
 
@@ -143,7 +145,8 @@ def _by_signature(authorization: str, asked: Asked) -> Caller:
 
 def _caller_with(key: ApiKey) -> Caller:
     name = key.owner.get_username()
-    return Caller(owner_id=key.owner_id, name=name, may_run=key.scope == Scope.RUN)
+    may_run = key.scope == Scope.RUN
+    return Caller(owner_id=key.owner_id, name=name, key_id=key.key_id, may_run=may_run)
 
 
 async def _by_cookie(asked: Asked) -> Caller:

@@ -15,9 +15,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import OperationalError
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from sessions import audit
+from sessions.states import AuditAction
 from workbench.access.models import ApiKey, Scope
 
 ID_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # nothing that looks like something else
@@ -55,7 +57,19 @@ def make_key(
         expires_at=expires_at,
         secret_hash=_hash(secret),
     )
+    audit.note(AuditAction.KEY_MADE, what=f"{key_id} of {owner.get_username()}, to {scope.label}")
     return NewKey(key=key, text=f"wb_{key_id}_{secret}", signing_secret=signing_secret(key_id))
+
+
+def revoke(keys: QuerySet[ApiKey]) -> int:
+    """Let these keys in no more; how many were good for it until now."""
+    now = timezone.now()
+    count = 0
+    for key in keys.filter(revoked_at=None).select_related("owner"):
+        if ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now):
+            audit.note(AuditAction.KEY_REVOKED, what=f"{key.key_id} of {key.owner.get_username()}")
+            count += 1
+    return count
 
 
 def make_key_for(username: str, **more: Any) -> NewKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -10,9 +11,13 @@ from urllib.parse import quote
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.cookie import parse_cookie
+from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
+from sessions.kernels import trace
+from sessions.kernels.trace import Asker
+from workbench.access.audit import REFUSALS, introduce, note_refusal
 from workbench.access.callers import (
     ANYBODY,
     READ_ONLY,
@@ -22,7 +27,8 @@ from workbench.access.callers import (
     is_open,
 )
 from workbench.errors import Refused, refuse
-from workbench.middleware import Direct
+from workbench.measures import NO_DOOR, door_of
+from workbench.middleware import Direct, is_page
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -43,15 +49,31 @@ def public(view: _View) -> _View:
 class Access(Direct, MiddlewareMixin):
     """Says who asks, or refuses in the words of the contract at the address."""
 
+    async def __acall__(self, request: Any) -> HttpResponseBase:
+        response = await super().__acall__(request)
+        if response.status_code in REFUSALS:
+            with suppress(OperationalError, InterfaceError):
+                await _name_person(request)
+            match = request.resolver_match
+            # The address as it is configured: what is in its place may be a secret.
+            what = f"{request.method} /{match.route if match else ''}"
+            await note_refusal(what, getattr(response, "code", "") or str(response.status_code))
+        return response
+
     async def process_view(
         self, request: Any, view: _View, arguments: Any, keywords: Any
     ) -> HttpResponse | None:
         """Django calls this for each address that it knows."""
         request.caller = ANYBODY
-        if is_open() or is_public(request, view):
-            return None
+        asker = Asker(address=request.META.get("REMOTE_ADDR", ""), door=_door(request))
+        trace.asker.set(asker)
         try:
+            if is_open() or is_public(request, view):
+                if request.method not in READING:
+                    await _name_person(request)
+                return None
             request.caller = caller = await find_caller(asked_by(request))
+            await introduce(asker._replace(account=caller.name, key_id=caller.key_id))
             if not caller.may_run and not only_reads(request, view):
                 raise Refused(HTTPStatus.FORBIDDEN, "read_only", READ_ONLY)
         except NotKnown as error:
@@ -63,6 +85,22 @@ class Access(Direct, MiddlewareMixin):
         except (Refused, OperationalError, InterfaceError) as error:
             return refuse(request, error)
         return None
+
+
+def _door(request: Any) -> str:
+    """The door in the words of a session's origin."""
+    door = door_of(request.resolver_match, request)
+    # Our pages use the native API as programs do, and their browser says so.
+    if door == "api":
+        return "browser" if "Sec-Fetch-Site" in request.headers else door
+    return "browser" if door in ("pages", NO_DOOR) and is_page(request) else door
+
+
+async def _name_person(request: Any) -> None:
+    """Say who is logged in, where Django's own middleware knows it and nobody has asked yet."""
+    asker = trace.asker.get()
+    if not asker.account and hasattr(request, "auser"):
+        trace.asker.set(asker._replace(account=(await request.auser()).get_username()))
 
 
 def is_public(request: HttpRequest, view: _View) -> bool:
@@ -111,9 +149,16 @@ class SocketAccess:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = _asked_by_socket(scope)
+        door = "browser" if scope["path"].startswith("/ws/") else "backendai"
+        asker = Asker(address=asked.address, door=door)
+        trace.asker.set(asker)
         try:
-            caller = await find_caller(_asked_by_socket(scope))
-        except (Refused, OperationalError, InterfaceError):
+            caller = await find_caller(asked)
+            await introduce(asker._replace(account=caller.name, key_id=caller.key_id))
+        except (Refused, OperationalError, InterfaceError) as error:
+            if isinstance(error, Refused):
+                await note_refusal("socket", error.code)
             await send({"type": "websocket.close"})
             return
         known = {"owner_id": caller.owner_id, "may_run": caller.may_run}

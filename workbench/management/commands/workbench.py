@@ -8,7 +8,7 @@ import tempfile
 from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,15 @@ from django.core.management.base import BaseCommand
 from django.db import OperationalError, ProgrammingError
 from django.utils import timezone
 
+from sessions import audit
 from sessions.adoption import adopt_sessions
+from sessions.audit import Format
 from sessions.backup import BackupFailed, Copied, back_up, restore
 from sessions.engines.process import HostRunsAlready, only_host, run_host, running_host
 from sessions.kernels.doctor import Verdict, are_contained, examine
+from sessions.models import AuditEntry
 from sessions.retention import Pruned, delete_history, ended_before
+from sessions.states import AuditAction
 from workbench import claims, supervisor
 from workbench.access import keys
 from workbench.access.models import ApiKey, Scope
@@ -42,6 +46,7 @@ ACTIONS = {
     "revoke": "let the API key ID in no more",
     "adopt": "give the sessions without an owner to the account NAME, while no host runs",
     "prune": "delete the history of sessions that ended long ago",
+    "audit": "print who did what, as CSV or JSON lines",
     "doctor": "say what this machine can contain and limit, and how to have more",
 }
 
@@ -84,6 +89,15 @@ class Command(BaseCommand):
             "--dry-run", action="store_true", help="prune: only say what would be deleted"
         )
 
+        parser.add_argument(
+            "--since", help="audit: from this moment on, such as 2026-11-22 or 2026-11-22T08:00Z"
+        )
+        parser.add_argument("--until", help="audit: before this moment")
+        parser.add_argument("--account", help="audit: of this account only")
+        parser.add_argument(
+            "--format", choices=list(Format), help=f"audit: usually {Format.JSON_LINES}"
+        )
+
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         target, days, dry_run = options["target"], options["days"], options["dry_run"]
         if wanted := TARGETS.get(action):
@@ -97,7 +111,12 @@ class Command(BaseCommand):
             raise CommandError("--dry-run belongs to prune.")
         if (options["label"] or options["read"]) and action != "key":
             raise CommandError("--label and --read belong to key.")
+        chosen = {name: options[name] for name in ("since", "until", "account", "format")}
+        if action != "audit" and any(value is not None for value in chosen.values()):
+            raise CommandError("--since, --until, --account and --format belong to audit.")
         match action:
+            case "audit":
+                self._audit(**chosen)
             case "key":
                 self._key(target, days, label=options["label"], only_reads=options["read"])
             case "revoke":
@@ -216,6 +235,7 @@ class Command(BaseCommand):
                 f"The database cannot be used ({error}). Nothing that is whole was harmed: "
                 "the same command goes on where this one ended."
             ) from error
+        audit.note(AuditAction.HISTORY_DELETED, what=str(pruned))
         self.stdout.write(f"Deleted {pruned}.")
 
     def _say_progress(self, total: int) -> Callable[[Pruned], None]:
@@ -276,8 +296,7 @@ class Command(BaseCommand):
             )
 
     def _revoke(self, key_id: str) -> None:
-        now = timezone.now()
-        if not ApiKey.objects.filter(key_id=key_id, revoked_at=None).update(revoked_at=now):
+        if not keys.revoke(ApiKey.objects.filter(key_id=key_id)):
             raise CommandError("There is no such key, or it is revoked already.")
         self._step(f"{key_id} lets nobody in any more")
 
@@ -295,6 +314,24 @@ class Command(BaseCommand):
             self._step(f"{old} is {new} now: {name} has another of that name")
         self._step(f"{name} owns {_sessions(total)} more")
 
+    def _audit(
+        self, *, since: str | None, until: str | None, account: str | None, format: str | None
+    ) -> None:
+        entries = AuditEntry.objects.all()
+        if since is not None:
+            entries = entries.filter(at__gte=_moment("--since", since))
+        if until is not None:
+            entries = entries.filter(at__lt=_moment("--until", until))
+        if account is not None:
+            entries = entries.filter(account=account)
+        try:
+            for piece in audit.export(entries, Format(format or Format.JSON_LINES)):
+                self.stdout.write(piece, ending="")
+        except BrokenPipeError:  # whoever read it has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # where Python flushes the rest
+        except (OperationalError, ProgrammingError) as error:
+            raise CommandError(f"The database cannot be used ({error}).") from error
+
     def _refuse_strangers(self) -> None:
         """A server that others can reach and nobody could use needs an account first."""
         if not settings.WORKBENCH_IS_OPEN and not keys.anybody_can_come_in():
@@ -308,6 +345,15 @@ class Command(BaseCommand):
         with suppress(OSError):  # the terminal may have been closed: no reason not to go on
             self.stdout.write(f"{self.style.MIGRATE_HEADING('==>')} {text}")
             self.stdout.flush()
+
+
+def _moment(option: str, text: str) -> datetime:
+    """A moment as somebody types it; in UTC, unless it says otherwise."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except ValueError:
+        raise CommandError(f"{option} takes a day or a moment, such as 2026-11-22.") from None
 
 
 def _nobody_waits() -> None:
