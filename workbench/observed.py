@@ -6,6 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from ipaddress import ip_address
 from typing import Any
 
 from django.conf import settings
@@ -29,6 +30,8 @@ class Observed:
         self._application = application
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
+        if settings.WORKBENCH_FORWARDED_FOR and (address := _forwarded_for(scope)):
+            scope = {**scope, "client": (address, 0)}
         id_ = _id_of(scope)
         trace.request_id.set(id_)
         if scope["type"] == "websocket":
@@ -60,6 +63,18 @@ class Observed:
             await self._application(scope, receive, send)
         finally:
             metrics.socket_closed()
+
+
+def _forwarded_for(scope: Message) -> str:
+    """The address that the nearest proxy was reached from; empty if it does not say.
+
+    It is the last: those before it are what the client says, or proxies that we do not know.
+    """
+    given = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    try:
+        return str(ip_address(given[-1].decode("latin1").rpartition(",")[2].strip()))
+    except (IndexError, ValueError):
+        return ""
 
 
 def _id_of(scope: Message) -> str:

@@ -171,6 +171,8 @@ WORKBENCH_HTTPS = env.flag("WORKBENCH_HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = WORKBENCH_HTTPS
 # Only a proxy can be believed here: without one, anybody may send this header.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if WORKBENCH_HTTPS else None
+# Whether clients' addresses are those that a proxy adds to X-Forwarded-For.
+WORKBENCH_FORWARDED_FOR = env.flag("WORKBENCH_FORWARDED_FOR", default=False)
 # For so long browsers that have been here refuse to come over http. 0: they are not told to.
 SECURE_HSTS_SECONDS = env.integer(
     "WORKBENCH_HSTS_SECONDS", 0, least=0, most=10 * _YEAR_SECONDS, unit="seconds"

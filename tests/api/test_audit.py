@@ -372,6 +372,18 @@ def _left_out() -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith(name))
 
 
+async def test_a_proxys_word_counts_only_if_it_is_trusted(closed, settings):
+    said = ((b"x-forwarded-for", b"198.51.100.1, 203.0.113.9"),)
+    nonsense = ((b"x-forwarded-for", b"<script>"),)
+    await ask(Question("GET", KERNELS, said))
+    settings.WORKBENCH_FORWARDED_FOR = True
+    for headers in (said, nonsense, ()):
+        await ask(Question("GET", KERNELS, headers))
+
+    addresses = [each.address for each in await entries(AuditAction.REFUSED)]
+    assert addresses == ["127.0.0.1", "203.0.113.9", "127.0.0.1", "127.0.0.1"]
+
+
 async def test_a_locked_database_refuses_nobody_for_the_audits_sake(closed, monkeypatch):
     key = await made()
     await ask(Question("GET", KERNELS, bearer(key)))  # a host starts
