@@ -35,6 +35,15 @@ class SameOriginOnly:
             await send({"type": "websocket.close"})  # before it is accepted: HTTP status 403
 
 
+class ExactAddresses(URLRouter):  # type: ignore[misc]  # channels is untyped
+    """Channels' router overlooks how many slashes there are at the beginning; Django's does not."""
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        path = scope["path"]
+        is_ours = path.startswith("/") and not path.startswith("//")
+        await super().__call__(scope if is_ours else {**scope, "path": ""}, receive, send)
+
+
 def _header(scope: MutableMapping[str, Any], name: bytes) -> str | None:
     """A header's value, several of them joined (which then match nothing); None if absent."""
     values = [value.decode("latin1") for key, value in scope["headers"] if key == name]
@@ -56,7 +65,7 @@ def _build() -> Application:
     from workbench.static import Remembered
 
     # Ours last: they end with one for every address that nothing serves.
-    addresses = URLRouter([*stream.websocket_urlpatterns, *websocket_urlpatterns])
+    addresses = ExactAddresses([*stream.websocket_urlpatterns, *websocket_urlpatterns])
     sockets = SocketAccess(addresses)
     doors = {"http": Remembered(Handler()), "websocket": SameOriginOnly(sockets)}
     return Observed(ProtocolTypeRouter(doors))

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from http import HTTPStatus
 from typing import Any, BinaryIO
+from urllib.parse import unquote
 
 from daphne.http_protocol import HTTPFactory as DaphneHTTPFactory
 from daphne.http_protocol import WebRequest
@@ -332,7 +333,7 @@ class Server(DaphneServer):  # type: ignore[misc]  # daphne is untyped
     def create_application(self, protocol: Any, scope: Message) -> Any:
         """Start the application; returns the queue that daphne fills, None if it need not."""
         if not isinstance(protocol, Request):
-            return super().create_application(protocol, scope)
+            return super().create_application(protocol, {**scope, **_address(protocol)})
         scope.setdefault("asgi", {"version": "3.0"})
         running = self.application(
             scope=scope,
@@ -346,6 +347,16 @@ class Server(DaphneServer):  # type: ignore[misc]  # daphne is untyped
         """An application's ``send``: returns once the client can take more, or is gone."""
         await super().handle_reply(protocol, message)
         await protocol.gate.passed()
+
+
+def _address(protocol: WebSocketProtocol) -> Message:
+    """Where a socket was asked for, as a request says it: to the letter.
+
+    autobahn leaves out what it takes for another host (``//host/``, ``http://host/``) and for
+    parameters (``;x``). So others before us, and who signs requests, would mean another address.
+    """
+    path = str(protocol.http_request_uri).partition("?")[0]
+    return {"path": unquote(path), "raw_path": path.encode("ascii")}
 
 
 def _cannot_listen(host: str, port: int, error: Any) -> str:
