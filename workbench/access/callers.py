@@ -25,6 +25,7 @@ from django.utils import timezone
 from workbench.access import keys, signatures
 from workbench.access.failures import Failures
 from workbench.access.models import ApiKey, Scope
+from workbench.access.replays import Replays
 from workbench.access.signatures import BadSignature, Signed
 from workbench.errors import Refused
 
@@ -34,6 +35,7 @@ NOBODY = (
 )
 WRONG_KEY = "This API key is not valid: it may be mistyped, revoked or expired."
 TOO_MANY = "Too many wrong keys came from your address. Try again in a minute."
+REPLAYED = "This request came before: sign each with a date of its own."
 READ_ONLY = "This API key may only read."
 # A key is looked at again after so long: so long may one that was revoked still be good.
 KNOWN_SECONDS = 2.0
@@ -66,6 +68,8 @@ class Asked:
     # Still percent-encoded, with the query.
     raw_path: str
     address: str
+    # False for what only looks: a signature may be used for it once more.
+    may_change: bool = True
 
 
 class NotKnown(Refused):
@@ -81,6 +85,7 @@ def is_open() -> bool:
 
 
 _failures = Failures(most=10, seconds=60.0)
+_replays = Replays()
 _known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
 
 
@@ -139,6 +144,10 @@ def _by_signature(authorization: str, asked: Asked) -> Caller:
         raise NotKnown(str(error)) from error
     if key is None:
         raise NotKnown("Access key not found")
+    # Clients whose dates have whole seconds may well ask the same twice within one.
+    is_unique = signatures.parse_date(signed.date).microsecond != 0
+    if asked.may_change and is_unique and _replays.is_one(credential.signature):
+        raise NotKnown(REPLAYED)
     keys.note_use(key)
     return _caller_with(key)
 

@@ -135,6 +135,7 @@ def asked_by(request: Any) -> Asked:
         method=request.method or "",
         raw_path=path.decode("latin1") + (f"?{query}" if query else ""),
         address=request.META.get("REMOTE_ADDR", ""),
+        may_change=request.method not in READING,
     )
 
 
