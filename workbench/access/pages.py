@@ -33,8 +33,8 @@ class Slow(AuthenticationForm):
             for name in counted:
                 _failures.add(name)
             raise
-        for name in counted:
-            _failures.forget(name)
+        # Not those of the address: who has an account here would guess others' for ever.
+        _failures.forget(counted[0])
         return cleaned
 
     def _counted(self) -> list[str]:
