@@ -20,9 +20,9 @@ from files import operations as files
 from sessions import operations
 from sessions.exceptions import FileExists, FileNotFound, PathInvalid, SessionNotFound
 from sessions.kernels.workspace import MOUNT_POINTS
-from sessions.operations import ExecutionInfo, SessionRef
+from sessions.operations import ExecutionInfo, SessionInfo, SessionRef
 from sessions.states import EventType, ExecutionState, SessionState
-from workbench.access.callers import owner_of
+from workbench.access.callers import is_open, owner_of
 from workbench.dialects.backendai.versions import VERSION
 from workbench.dialects.base import AsyncView, json_object, json_response
 from workbench.dialects.downloads import download_response
@@ -175,13 +175,17 @@ class AliveView(SandboxView):
         """When it was last used; a sandbox nobody used yet is as old as the server."""
         ref = await self.session_ref(request)
         names = (ref.identifier, ref.identifier.lower())
-        sessions = await operations.list_sessions(ref.owner_id)
+        sessions = await self.sessions_of(ref.owner_id)
         meant = [each for each in sessions if each.identifier == ref.identifier]
         meant += [each for each in sessions if str(each.id) in names]
         if meant and meant[0].state == SessionState.DIED:
             raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "died", "kernel is not alive")
         last = meant[0].last_active_at if meant else _STARTED_AT
         return json_response({"last_activity": timestamp(last), **self.more})
+
+    async def sessions_of(self, owner_id: int | None) -> list[SessionInfo]:
+        """The live sessions of who asks."""
+        return await operations.list_sessions(owner_id)
 
 
 class RootView(AliveView):
@@ -198,6 +202,10 @@ class RootView(AliveView):
         response = await super().get(request, **where)
         response.headers["Vary"] = "Accept"
         return response
+
+    async def sessions_of(self, owner_id: int | None) -> list[SessionInfo]:
+        """None where the server is closed: nobody is asked here who they are."""
+        return await super().sessions_of(owner_id) if is_open() else []
 
 
 class ExecuteView(SandboxView):
