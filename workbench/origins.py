@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
+OTHER_SITE = "The page of another site may not do this."
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # What Sec-Fetch-Site says if a page of ours asks, or a person by an address.
 OURS = frozenset({"same-origin", "none"})

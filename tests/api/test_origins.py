@@ -119,6 +119,13 @@ async def test_links_lead_to_our_pages(api, path):
     assert answer.headers["Content-Type"].startswith("text/html")
 
 
+@pytest.mark.parametrize("path", ["/workbench/", "/workbench/s/", "/login/", "/admin/"])
+async def test_pages_are_for_links_and_nothing_else(api, path):
+    """Another site's page may not read ours, but its browser tells it whether there is one."""
+    for headers in (*FOREIGN, PICTURE, FRAME):
+        assert (await api.get(path, headers=headers)).status_code == 403, headers
+
+
 async def test_a_link_to_the_server_leads_to_the_workbench(api):
     answer = await api.get("/", headers=LINK)
 

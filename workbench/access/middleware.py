@@ -29,6 +29,7 @@ from workbench.access.callers import (
 from workbench.errors import Refused, refuse
 from workbench.measures import NO_DOOR, door_of
 from workbench.middleware import Direct, is_page
+from workbench.origins import OTHER_SITE, is_foreign
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -68,6 +69,9 @@ class Access(Direct, MiddlewareMixin):
         asker = Asker(address=request.META.get("REMOTE_ADDR", ""), door=_door(request))
         trace.asker.set(asker)
         try:
+            if is_page(request) and is_foreign(request.method, request.headers, takes_links=True):
+                # It could not read the page, but learn from its status whether it is there.
+                raise Refused(HTTPStatus.FORBIDDEN, "cross_site_request", OTHER_SITE)
             if is_open() or is_public(request, view):
                 if request.method not in READING:
                     await _name_person(request)

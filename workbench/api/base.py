@@ -18,8 +18,9 @@ from workbench.access.callers import owner_of
 from workbench.api.errors import render_error
 from workbench.api.operation import Failure, Failures, Parameter, is_set, operation_of
 from workbench.api.shapes import field_names
-from workbench.dialects.base import OTHER_SITE, AsyncView, json_object, object_in, read_body
+from workbench.dialects.base import AsyncView, json_object, object_in, read_body
 from workbench.errors import BODY_TOO_LARGE, NOTHING_HERE, UNREADABLE, Renderer
+from workbench.origins import OTHER_SITE
 
 NOT_JSON = Failure(
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

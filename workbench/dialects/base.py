@@ -17,9 +17,8 @@ from rest_framework.views import APIView
 
 from sessions.exceptions import InvalidValue
 from workbench.errors import Renderer, render_problem
-from workbench.origins import is_foreign
+from workbench.origins import OTHER_SITE, is_foreign
 
-OTHER_SITE = "The page of another site may not do this."
 _ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
