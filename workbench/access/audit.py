@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter, OrderedDict
 from contextlib import suppress
+from time import monotonic as _clock
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -54,7 +54,7 @@ async def note_refusal(what: str, outcome: str) -> None:
 
 
 def _is_news(key_id: str, address: str) -> bool:
-    now, key = time.monotonic(), (key_id, address)
+    now, key = _clock(), (key_id, address)
     if now < _used.get(key, 0.0):
         return False
     _used[key] = now + USE_IS_NEWS_SECONDS
@@ -67,7 +67,7 @@ def _is_news(key_id: str, address: str) -> bool:
 def _is_too_much() -> bool:
     """Whether what a stranger does now is only counted; counts it."""
     global _minute
-    minute, address = int(time.monotonic() // 60), trace.asker.get().address
+    minute, address = int(_clock() // 60), trace.asker.get().address
     if minute != _minute:
         _minute = minute
         _written.clear()
