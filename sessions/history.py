@@ -17,7 +17,7 @@ from django.db.models.functions import Left, Length
 
 from sessions.engines import engine
 from sessions.engines.base import Notices
-from sessions.exceptions import InvalidValue
+from sessions.exceptions import ExecutionNotFound
 from sessions.models import Event, Execution, Session
 
 # Rows read at once: a session full of pictures must not be in memory whole.
@@ -113,13 +113,13 @@ async def list_executions(
 ) -> ExecutionPage:
     """The newest executions, or those older than the one with the id ``before``.
 
-    Raises InvalidValue if the session has no such execution.
+    Raises ExecutionNotFound if the session has no such execution.
     """
     found = session.executions.order_by("-queued_at", "-id")
     if before is not None:
         at = await found.filter(id=before).values_list("queued_at", flat=True).afirst()
         if at is None:
-            raise InvalidValue("The session has no execution to go on from with this id.")
+            raise ExecutionNotFound("The session has no execution to go on from with this id.")
         found = found.filter(Q(queued_at__lt=at) | Q(queued_at=at, id__lt=before))
     if state:
         found = found.filter(state=state)

@@ -1,20 +1,25 @@
-"""What people see of sessions at a glance: a session as plain data, and the list of them."""
+"""What is seen of sessions at a glance: a session as plain data, and the lists of them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Case, CharField, Count, Min, OuterRef, Q, Subquery, Value, When
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce, Concat, Left, Right
 
 from sessions import operations
-from sessions.exceptions import HostUnavailable
+from sessions.exceptions import HostUnavailable, SessionNotFound
 from sessions.models import Event, Execution, Session
 from sessions.states import UNFINISHED_EXECUTION_STATES, EventType, ExecutionState
 
+# What a list of sessions may be asked for besides the states there are.
+LIVE, ENDED = "live", "ended"
 # Ended sessions that the list still shows, the newest.
 ENDED_SHOWN = 50
 # Characters read of the newest output, to find its last line in; and shown of that line.
@@ -42,6 +47,36 @@ def describe(session: Session) -> dict[str, Any]:
         "ended_at": _time(session.ended_at),
         "last_event_number": session.last_event_number,
     }
+
+
+@dataclass(frozen=True)
+class SessionPage:
+    """Some of an owner's sessions, the newest first. ``is_last``: there are no older ones."""
+
+    sessions: Sequence[Session]
+    is_last: bool
+
+
+async def list_sessions(
+    owner_id: int | None, *, limit: int, before: UUID | None = None, state: str = ""
+) -> SessionPage:
+    """The owner's newest sessions, or those older than the one with the id ``before``.
+
+    ``state`` is LIVE, ENDED, a session's state, or empty for all. Raises SessionNotFound if
+    the owner has no session with this id.
+    """
+    mine = found = Session.objects.visible_to(owner_id)
+    if state in (LIVE, ENDED):
+        found = found.filter(ended_at__isnull=state == LIVE)
+    elif state:
+        found = found.filter(state=state)
+    if before is not None:
+        at = await mine.filter(id=before).values_list("created_at", flat=True).afirst()
+        if at is None:
+            raise SessionNotFound("You have no session to go on from with this id.")
+        found = found.filter(Q(created_at__lt=at) | Q(created_at=at, id__lt=before))
+    rows = [row async for row in found.order_by("-created_at", "-id")[: limit + 1]]
+    return SessionPage(rows[:limit], is_last=len(rows) <= limit)
 
 
 async def list_overview(owner_id: int | None) -> list[dict[str, Any]]:

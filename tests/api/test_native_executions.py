@@ -230,7 +230,6 @@ async def test_a_bad_body_is_refused_in_words(api, body, word):
         ("get", "executions?state=odd"),
         ("get", "executions?state="),
         ("get", "executions?cursor=x"),
-        ("get", f"executions?cursor={uuid4()}"),
         ("get", "executions?page=2"),
         ("get", f"executions/{uuid4()}?wait="),
         ("get", "events?since=x"),
@@ -377,8 +376,8 @@ async def test_an_execution_of_another_session_is_not_found(api, session):
         await api.get(f"{HERE}/executions?cursor={theirs}"),
     ]
 
-    assert [answer.status_code for answer in answers] == [404, 404, 400]
-    assert answers[0].json()["code"] == answers[1].json()["code"] == "execution_not_found"
+    assert [answer.status_code for answer in answers] == [404, 404, 404]
+    assert {answer.json()["code"] for answer in answers} == {"execution_not_found"}
 
 
 # --- Stop, and answer --------------------------------------------------------------------------

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.test import AsyncClient
 from hypothesis import HealthCheck, given
 from hypothesis import settings as how
@@ -16,6 +19,7 @@ from sessions.models import Session
 from sessions.operations import SessionRef
 from sessions.outcomes import fold
 from tests.api.notebooks import a_cell, edit
+from tests.api.sockets import NOW, ended_session
 
 REF = SessionRef(owner_id=None, identifier="s")
 
@@ -170,6 +174,107 @@ async def test_an_unknown_field_moves_no_file(api):
 
         assert answer.status_code == 400
         assert "“overwrite”" in answer.json()["detail"]
+
+
+# --- Lists and names ----------------------------------------------------------------------------
+
+
+async def pages(api: Any, query: str = "") -> list[str]:
+    """The names in all pages of the list."""
+    names, cursor = [], ""
+    while cursor is not None:
+        answer = (await api.get(f"/api/v1/sessions?{query}{cursor}")).json()
+        names += [session["identifier"] for session in answer["sessions"]]
+        cursor = answer["next_cursor"] and f"&cursor={answer['next_cursor']}"
+    return names
+
+
+async def some_sessions() -> None:
+    """Nine that have ended, three at each time; "n8" is the newest. One is live."""
+    for n in range(9):
+        await ended_session(f"n{n}", id=UUID(int=n), created_at=NOW + timedelta(days=n // 3))
+    live = {"state": "idle", "ended_at": None, "created_at": NOW - timedelta(days=1)}
+    await ended_session("live", **live)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 50])
+async def test_pages_have_every_session_once_the_newest_first(api, limit):
+    await some_sessions()
+
+    assert await pages(api, f"limit={limit}") == [*(f"n{n}" for n in reversed(range(9))), "live"]
+
+
+@pytest.mark.parametrize(
+    ("state", "count"), [("live", 1), ("idle", 1), ("busy", 0), ("ended", 9), ("closed", 9)]
+)
+async def test_a_list_has_the_sessions_that_are_asked_for(api, state, count):
+    await some_sessions()
+
+    assert len(await pages(api, f"limit=4&state={state}")) == count
+
+
+async def test_a_session_in_a_list_is_as_it_is_alone(api, session):
+    (listed,) = (await api.get("/api/v1/sessions")).json()["sessions"]
+
+    assert listed == (await api.get("/api/v1/sessions/s")).json()
+
+
+async def test_sessions_of_others_are_neither_listed_nor_a_place_to_go_on(api):
+    owner = await get_user_model().objects.acreate(username="ada")
+    theirs = await ended_session("theirs", owner=owner)
+
+    assert await pages(api) == []
+    answer = await api.get(f"/api/v1/sessions?cursor={theirs.id}")
+    assert (answer.status_code, answer.json()["code"]) == (404, "session_not_found")
+
+
+@pytest.mark.parametrize("query", ["state=odd", "state=", "limit=0", "limit=201", "cursor=x"])
+async def test_a_bad_question_for_sessions_is_refused(api, query):
+    answer = await api.get(f"/api/v1/sessions?{query}")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_value")
+
+
+async def rename(api: Any, body: Any, name: str = "s") -> Any:
+    return await api.patch(f"/api/v1/sessions/{name}", body, content_type="application/json")
+
+
+@pytest.mark.kernel
+async def test_a_session_gets_another_name_and_stays_itself(api):
+    id_ = (await post(api, {"identifier": "s"})).json()["id"]
+
+    answer = await rename(api, {"identifier": "t"})
+
+    assert (answer.status_code, answer.json()["identifier"]) == (200, "t")
+    assert answer.json()["id"] == id_
+    assert (await api.get("/api/v1/sessions/s")).status_code == 404
+    assert (await api.get("/api/v1/sessions/t")).json() == answer.json()
+
+
+@pytest.mark.kernel
+async def test_a_name_that_is_taken_is_refused(api):
+    for name in ("s", "t"):
+        await post(api, {"identifier": name})
+
+    answer = await rename(api, {"identifier": "t"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("body", [{}, {"identifier": None}, {"identifier": 1}, {"name": "t"}])
+async def test_a_bad_name_is_refused(api, body):
+    await post(api, {"identifier": "s"})
+    for wrong in (body, {"identifier": ""}, {"identifier": "a b"}, {"identifier": "x" * 257}):
+        assert (await rename(api, wrong)).status_code == 400
+
+    assert (await Session.objects.aget()).identifier == "s"
+
+
+async def test_a_session_that_has_ended_keeps_its_name(api, session):
+    answer = await rename(api, {"identifier": "t"})
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "session_ended")
 
 
 JSON = st.recursive(

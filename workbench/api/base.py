@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -16,7 +17,7 @@ from sessions.models import Session
 from sessions.operations import SessionRef
 from workbench.access.callers import owner_of
 from workbench.api.errors import render_error
-from workbench.api.operation import Failure, Failures, Parameter, is_set, operation_of
+from workbench.api.operation import Failure, Failures, Parameter, is_set, number, operation_of
 from workbench.api.shapes import field_names
 from workbench.dialects.base import AsyncView, json_object, object_in, read_body
 from workbench.errors import BODY_TOO_LARGE, NOTHING_HERE, UNREADABLE, Renderer
@@ -27,6 +28,9 @@ NOT_JSON = Failure(
     "unsupported_media_type",
     "Send JSON, with the header “Content-Type: application/json”.",
 )
+# Of lists that come in pages.
+LIMIT = number("limit", "How many at most.", least=1, most=200, default=50)
+CURSOR = Parameter(name="cursor", about="The `next_cursor` of the page before.", is_uuid=True)
 # An identifier with a line break leads nowhere.
 NO_ADDRESS = Failure(HTTPStatus.NOT_FOUND, "not_found", NOTHING_HERE)
 TOO_LARGE = Failure(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_too_large", BODY_TOO_LARGE)
@@ -148,6 +152,24 @@ def parse_number(text: str, parameter: Parameter) -> int:
     if not is_number or not least <= int(text) <= most:
         raise InvalidValue(f"“{parameter.name}” must be a whole number, {least} to {most}.")
     return int(text)
+
+
+def read_cursor(request: Request) -> UUID | None:
+    """Where a page begins; None: at the beginning. Raises InvalidValue."""
+    text = request.query_params.get(CURSOR.name)
+    if text is None:
+        return None
+    if (found := parse_uuid(text)) is None:
+        raise InvalidValue("“cursor” must be the “next_cursor” of a page.")
+    return found
+
+
+def parse_uuid(text: str) -> UUID | None:
+    """The UUID that a text is; None if it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def no_content() -> HttpResponse:

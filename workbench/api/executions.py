@@ -9,7 +9,6 @@ from dataclasses import asdict
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
 from django.http import HttpResponse
 from django.urls import URLPattern, path
@@ -35,6 +34,8 @@ from sessions.outcomes import fold
 from sessions.states import ExecutionState
 from workbench.api import shapes
 from workbench.api.base import (
+    CURSOR,
+    LIMIT,
     NOT_JSON,
     SESSION_ENDED,
     TOO_LARGE,
@@ -43,7 +44,9 @@ from workbench.api.base import (
     no_content,
     origin_of,
     parse_number,
+    parse_uuid,
     read_choice,
+    read_cursor,
     read_number,
     ref_to,
     refuse_body,
@@ -82,8 +85,6 @@ STATE = Parameter(
     about="Only those in this state.",
     choices=tuple(str(state) for state in ExecutionState),
 )
-LIMIT = number("limit", "How many at most.", least=1, most=200, default=50)
-CURSOR = Parameter(name="cursor", about="The `next_cursor` of the page before.")
 LOCATION = {"Location": "The execution's address."}
 _WAIT_IN_PREFER = re.compile(r"wait\s*=\s*\"?([0-9]{1,9})\"?", re.IGNORECASE)
 _KEY = re.compile(r"[!-~]([ -~]{0,254}[!-~])?")
@@ -151,6 +152,7 @@ class ExecutionsView(SessionView):
         "list_executions",
         query=[STATE, LIMIT, CURSOR],
         answers={HTTPStatus.OK: Answer(about="A page of them.", shape=shapes.Executions)},
+        failures=[ExecutionNotFound],
     )
     async def get(self, request: Request, **where: Any) -> HttpResponse:
         """List what ran, runs or waits.
@@ -159,7 +161,7 @@ class ExecutionsView(SessionView):
         """
         state = read_choice(request, STATE) if STATE.name in request.query_params else ""
         limit = read_number(request, LIMIT) or 1
-        cursor = _cursor(request)
+        cursor = read_cursor(request)
         session = await self.session_of(request)
         page = await history.list_executions(session, limit=limit, before=cursor, state=state)
         last = None if page.is_last else str(page.executions[-1].id)
@@ -175,7 +177,7 @@ class ExecutionView(SessionView):
 
     async def execution_of(self, session: Session) -> ExecutionInfo:
         """The execution in the address. Raises ExecutionNotFound."""
-        id_ = _uuid(self.kwargs["execution"])
+        id_ = parse_uuid(self.kwargs["execution"])
         if id_ is None:
             raise ExecutionNotFound
         return await operations.get_execution(ref_to(session), str(id_))
@@ -309,7 +311,7 @@ def _wanted(body: dict[str, Any]) -> dict[str, Any]:
     for name in given:
         if name not in (kind, "timeout_seconds", *others):
             raise InvalidValue(f"“{name}” does not go with “{kind}”.")
-    if "cell" in given and _uuid(given["cell"]) is None:
+    if "cell" in given and parse_uuid(given["cell"]) is None:
         raise InvalidValue("“cell” must be a UUID.")
     if kind == "command" and not _is_command(given["command"]):
         raise InvalidValue("“command” must be a list of texts that is not empty.")
@@ -359,22 +361,6 @@ def _wait_of(request: Request) -> int:
         if match := _WAIT_IN_PREFER.fullmatch(preference.partition(";")[0].strip()):
             return parse_number(str(min(int(match[1]), MAX_WAIT_SECONDS)), WAIT)
     return 0
-
-
-def _cursor(request: Request) -> UUID | None:
-    text = request.query_params.get(CURSOR.name)
-    if text is None:
-        return None
-    if (found := _uuid(text)) is None:
-        raise InvalidValue("“cursor” must be the “next_cursor” of a page.")
-    return found
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 # --- Answers -----------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ class Parameter:
     default: str | None = None
     example: str | None = None
     is_required: bool = False
+    is_uuid: bool = False
 
 
 def flag(name: str, about: str, *, default: bool) -> Parameter:

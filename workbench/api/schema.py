@@ -208,6 +208,8 @@ def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:
         schema["enum"] = list(parameter.choices)
     if default is not None:
         schema["default"] = default
+    if parameter.is_uuid:
+        schema["format"] = "uuid"
     if parameter.is_required:
         schema["minLength"] = 1
     return {

@@ -27,26 +27,39 @@ from sessions.kernels.policy import policy_for
 from sessions.models import Session
 from sessions.notebook_files import cells_of, to_ipynb
 from sessions.operations import SessionRef
-from sessions.overview import describe
+from sessions.overview import ENDED, LIVE, describe, list_sessions
+from sessions.states import SessionState
 from workbench.access.callers import owner_of
 from workbench.api import shapes
 from workbench.api.base import (
+    CURSOR,
+    LIMIT,
     NOT_JSON,
     SESSION_ENDED,
     TOO_LARGE,
     ApiView,
     SessionView,
     json_body,
+    json_fields,
     no_content,
     origin_of,
+    read_choice,
+    read_cursor,
+    read_number,
     ref_to,
 )
-from workbench.api.operation import Answer, Body, operation
+from workbench.api.operation import Answer, Body, Parameter, operation
 from workbench.dialects.base import json_response
+
+STATE = Parameter(
+    name="state",
+    about="Only those in this state, or all that are live, or all that have ended.",
+    choices=(LIVE, ENDED, *map(str, SessionState)),
+)
 
 
 class SessionsView(ApiView):
-    """``POST sessions``."""
+    """``sessions``."""
 
     tag = "Sessions"
 
@@ -93,6 +106,25 @@ class SessionsView(ApiView):
         answer = {"id": str(info.id), "identifier": info.identifier, "created": info.created}
         return json_response(answer, HTTPStatus.CREATED if info.created else HTTPStatus.OK)
 
+    @operation(
+        "list_sessions",
+        query=[STATE, LIMIT, CURSOR],
+        answers={HTTPStatus.OK: Answer(about="A page of them.", shape=shapes.Sessions)},
+        failures=[SessionNotFound],
+    )
+    async def get(self, request: Request) -> HttpResponse:
+        """List the sessions.
+
+        All that are the caller's, the newest first, live and ended, whichever door opened them.
+        """
+        state = read_choice(request, STATE) if STATE.name in request.query_params else ""
+        limit = read_number(request, LIMIT) or 1
+        owner_id = await owner_of(request._request)
+        page = await list_sessions(owner_id, limit=limit, before=read_cursor(request), state=state)
+        last = None if page.is_last else str(page.sessions[-1].id)
+        listed = [describe(session) for session in page.sessions]
+        return json_response({"sessions": listed, "next_cursor": last})
+
 
 class SessionAddressView(SessionView):
     """``sessions/<identifier>``."""
@@ -109,6 +141,25 @@ class SessionAddressView(SessionView):
         Live or ended. That it is busy shows in its executions.
         """
         return json_response(describe(await self.session_of(request)))
+
+    @operation(
+        "rename_session",
+        body=Body(shape=shapes.NewName, example={"identifier": "another"}),
+        answers={HTTPStatus.OK: Answer(about="It, with its new name.", shape=shapes.Session)},
+        failures=[TOO_LARGE, SESSION_ENDED, Conflict, HostUnavailable],
+    )
+    async def patch(self, request: Request, **where: Any) -> HttpResponse:
+        """Give a session another name.
+
+        Its id stays, and so does all that is in it. The old name is free from then on.
+        """
+        name = json_fields(request, shapes.NewName).get("identifier")
+        if not isinstance(name, str) or not name:
+            raise InvalidValue("“identifier” must be text that is not empty.")
+        session = await self.live_session(request)
+        await operations.rename_session(ref_to(session), name)
+        await session.arefresh_from_db()
+        return json_response(describe(session))
 
     @operation(
         "close_session",

@@ -107,6 +107,23 @@ class Session(serializers.Serializer):
     last_event_number = serializers.IntegerField(help_text="Of its newest event.")
 
 
+class Sessions(serializers.Serializer):
+    """A page of the caller's sessions."""
+
+    sessions = Session(many=True, help_text="The newest first.")
+    next_cursor = serializers.UUIDField(
+        allow_null=True, help_text="The `cursor` of the next page; null if this is the last."
+    )
+
+
+class NewName(serializers.Serializer):
+    """Another name for a session."""
+
+    identifier = serializers.RegexField(
+        r"^\S+$", max_length=256, help_text="Printable characters without spaces."
+    )
+
+
 class NewExecution(serializers.Serializer):
     """What shall run: either `code` or `command`."""
 
