@@ -8,6 +8,7 @@
         * SessionNotFound
         * ExecutionNotFound
         * KernelspecNotFound
+        * CellNotFound              it never was, or is deleted
         * FileNotFound              nothing at that path
     * Conflict
         * EditConflict              a cell's text was changed by somebody else meanwhile
@@ -106,6 +107,12 @@ class KernelspecNotFound(NotFound):
     """There is no kernel with this name on the server."""
 
     code = "kernelspec_not_found"
+
+
+class CellNotFound(NotFound):
+    """There is no cell with this id in the notebook."""
+
+    code = "cell_not_found"
 
 
 class FileNotFound(NotFound):

@@ -25,6 +25,7 @@ from sessions.engines import ask
 from sessions.exceptions import EditConflict, HostUnavailable, InvalidValue, NotebookFull
 from sessions.models import Cell, Event, Execution, Notebook, Session
 from sessions.notebook_edits import CellEdit, Edit, json_bytes
+from sessions.notebook_order import position_at
 from sessions.states import EventType
 
 MAX_CELLS = 10_000
@@ -169,7 +170,8 @@ async def apply_edit(session_id: UUID, edit: Edit) -> int:
     An edit that changes nothing (such as one that is sent again) does nothing. Others who look
     at the notebook are told. Raises EditConflict, whose ``data["cells"]`` are the cells (as on
     the wire) whose text somebody else changed or deleted since the version it is based on;
-    InvalidValue for a new cell without a position; NotebookFull.
+    InvalidValue for a new cell without a position; NotebookFull; CellNotFound or Conflict for a
+    place that is not there.
     """
     # Whoever asked may go away: others are told all the same.
     return await asyncio.shield(asyncio.create_task(_apply_and_tell(session_id, edit), name="edit"))
@@ -234,7 +236,7 @@ def _apply(session_id: UUID, edit: Edit) -> tuple[int, int]:
     changed = [
         row
         for cell in edit.cells
-        if _change(row := rows[cell.key], cell.changes, version) or row._state.adding
+        if _change(row := rows[cell.key], _changes(session_id, cell), version) or row._state.adding
     ]
     is_same = edit.metadata is None or edit.metadata == notebook.metadata
     if not changed and is_same:
@@ -297,6 +299,13 @@ def _made_by_executions(session_id: UUID, **filters: Any) -> list[Cell]:
             _, row.source, row.position = _virtual(event.execution, event.number)
             rows.append(row)
     return rows
+
+
+def _changes(session_id: UUID, cell: CellEdit) -> dict[str, Any]:
+    """What an edit changes of a cell; a place among others is a position by now."""
+    if cell.place is None:
+        return cell.changes
+    return {**cell.changes, "position": position_at(session_id, cell.place, cell.key)}
 
 
 def _change(row: Cell, changes: dict[str, Any], version: int) -> bool:

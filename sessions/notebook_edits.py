@@ -19,6 +19,21 @@ MAX_VERSION = 2**53  # what JavaScript counts to
 
 
 @dataclass(frozen=True)
+class Behind:
+    """The place behind a cell; None: before all of them."""
+
+    key: UUID | None
+
+
+@dataclass(frozen=True)
+class AtEnd:
+    """The place behind all cells."""
+
+
+Place = Behind | AtEnd
+
+
+@dataclass(frozen=True)
 class CellEdit:
     """What one cell shall be: only the fields that are to change, by their names in the row."""
 
@@ -26,6 +41,8 @@ class CellEdit:
     # The version of the cell that the client had; 0: none.
     base: int
     changes: dict[str, Any]
+    # Where it shall stand, for who does not know the positions; None: where ``changes`` say.
+    place: Place | None = None
 
 
 @dataclass(frozen=True)

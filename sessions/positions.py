@@ -28,6 +28,15 @@ def of_event(number: int) -> str:
     return str(number).zfill(NUMBER_LENGTH)
 
 
+def first_event(position: str) -> int:
+    """The number of the first event whose position is not before ``position``."""
+    head = position[:NUMBER_LENGTH]
+    digits = next((n for n, char in enumerate(head) if char not in DIGITS[:10]), len(head))
+    # Letters come behind all digits.
+    number = int(head[:digits].ljust(NUMBER_LENGTH, "9" if digits < len(head) else "0"))
+    return number + 1 if of_event(number) < position else number
+
+
 def between(low: str, high: str | None) -> str:
     """A position strictly between two; ``low`` may be empty, ``high`` None for no end.
 

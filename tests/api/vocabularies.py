@@ -172,6 +172,13 @@ FACES = [
             },
             {"text": usual("x", "", "\0", "\ud800")},
             {
+                "kind": usual("code", "markdown", "raw", "command"),
+                "source": CODES,
+                "metadata": odd_objects({"a": usual("\ud800", 1)}),
+                "after": usual("8e03978e-40d5-43e8-bc93-6894a57f9324", None, "first", ""),
+                "version": usual(0, 1, 2**53, 2**60, 1.0) | BOOLEANS,
+            },
+            {
                 "cells": CELLS,
                 "metadata": odd_objects({"kernelspec": usual({"name": "x"})}),
                 "nbformat": usual(4, 4, 3, 5),

@@ -1,7 +1,7 @@
 """An error of the native API: ``application/problem+json``, RFC 9457.
 
 ``{"type", "title", "status", "detail", "code"}``: ``detail`` is a sentence for people, ``code``
-the stable word for programs.
+the stable word for programs. Some have further members: ``data["members"]`` of the problem.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def render_error(problem: Problem) -> HttpResponse:
         "status": int(problem.status),
         "detail": problem.message,
         "code": problem.code,
+        **problem.data.get("members", {}),
     }
     text = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     return HttpResponse(

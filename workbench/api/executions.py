@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpResponse
 from django.urls import URLPattern, path
@@ -16,6 +17,7 @@ from rest_framework.request import Request
 
 from sessions import history, operations
 from sessions.exceptions import (
+    CellNotFound,
     ExecutionFinished,
     ExecutionIdTaken,
     ExecutionNotFound,
@@ -29,6 +31,7 @@ from sessions.exceptions import (
 )
 from sessions.kernels.executions import MAX_TIMEOUT_SECONDS
 from sessions.models import Execution, Session
+from sessions.notebook_cells import read_cell
 from sessions.operations import ExecutionInfo
 from sessions.outcomes import fold
 from sessions.states import ExecutionState
@@ -113,6 +116,7 @@ class ExecutionsView(SessionView):
             TOO_LARGE,
             SESSION_ENDED,
             KEY_REUSED,
+            CellNotFound,
             QueueLimitReached,
             QuotaReached,
             WorkspaceFull,
@@ -128,6 +132,8 @@ class ExecutionsView(SessionView):
         body = json_body(request, shapes.NewExecution)
         wanted, key, seconds = _wanted(body), _key(request), _wait_of(request)
         session = await self.live_session(request)
+        if "cell" in wanted and not (key and await _ran_already(session, key)):
+            await read_cell(session, UUID(wanted["cell"]))
         fingerprint = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         wanted |= {"client_id": key, "request": {"fingerprint": fingerprint} if key else {}}
         submit = operations.submit_command if "command" in wanted else operations.submit
@@ -293,6 +299,11 @@ class InputView(SessionView):
             raise InvalidValue("“text” must be text.")
         await operations.answer_input(ref_to(await self.live_session(request)), text)
         return no_content()
+
+
+async def _ran_already(session: Session, key: str) -> bool:
+    """Whether a request came before, so that it leads to what was run, cell or no cell."""
+    return await session.executions.filter(client_id=key).aexists()
 
 
 # --- Requests ----------------------------------------------------------------------------------

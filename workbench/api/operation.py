@@ -92,10 +92,12 @@ class Failure:
     status: HTTPStatus
     code: str
     message: str
+    # Of a problem with further members.
+    shape: type[Serializer] | None = None
 
-    def refusal(self) -> Refused:
-        """The error to raise."""
-        return Refused(self.status, self.code, self.message)
+    def refusal(self, **members: Any) -> Refused:
+        """The error to raise, with further members of its problem."""
+        return Refused(self.status, self.code, self.message, members=members)
 
 
 Failures = Sequence[Failure | type[WorkbenchError]]

@@ -54,8 +54,15 @@ EXECUTION = {
     "description": "An execution's id.",
     "schema": {"type": "string", "format": "uuid"},
 }
+CELL = {
+    "name": "cell",
+    "in": "path",
+    "required": True,
+    "description": "A cell's id.",
+    "schema": {"type": "string", "format": "uuid"},
+}
 # The parts of addresses, by their names.
-PARTS = {part["name"]: part for part in (IDENTIFIER, EXECUTION)}
+PARTS = {part["name"]: part for part in (IDENTIFIER, EXECUTION, CELL)}
 RETRY_AFTER = {"Retry-After": "Seconds until it is worth another try."}
 
 
@@ -164,9 +171,10 @@ class Described(AutoSchema):
     def _problem(self, failures: list[Failure]) -> dict[str, Any]:
         """The answer for ways to fail that have one status."""
         codes = {failure.code: failure.message for failure in failures}
+        shape = next((each.shape for each in failures if each.shape), shapes.Problem)
         schema = {
             "allOf": [
-                self._schema(shapes.Problem, "response"),
+                self._schema(shape, "response"),
                 {"properties": {"code": {"enum": list(codes)}}},
             ]
         }

@@ -16,6 +16,7 @@ from sessions.kernels.executions import MAX_TIMEOUT_SECONDS
 from sessions.kernels.limits import LEAST
 from sessions.kernels.policy import Network
 from sessions.kernels.quotas import NAMES
+from sessions.notebook_edits import KINDS, MAX_VERSION
 from sessions.states import EventType, ExecutionState, SessionState
 
 _LIMITS = {
@@ -353,6 +354,68 @@ class Kernelspecs(serializers.Serializer):
     """The installed kernels."""
 
     kernelspecs = Kernelspec(many=True, help_text="The default first.")
+
+
+class Cell(serializers.Serializer):
+    """A cell of a notebook."""
+
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(
+        [*KINDS, "command"], help_text="`command`: one that ran, and that nobody has edited."
+    )
+    source = serializers.CharField(help_text="Its text.")  # type: ignore[assignment]  # DRF takes it out
+    metadata = serializers.DictField(help_text="That of the .ipynb format.")
+    version = serializers.IntegerField(
+        help_text="The notebook's when it last changed; 0: nobody has edited it since it ran."
+    )
+    execution = serializers.UUIDField(
+        allow_null=True, help_text="The last that ran for it; null if it has not run here."
+    )
+
+
+class CellProblem(Problem):
+    """An error, and the cell as somebody else has made it meanwhile."""
+
+    cell = Cell(required=False, help_text="With `edit_conflict`.")
+
+
+class Cells(serializers.Serializer):
+    """A page of a notebook's cells."""
+
+    cells = Cell(many=True, help_text="In order.")
+    version = serializers.IntegerField(help_text="The notebook's, which grows with each edit.")
+    next_cursor = serializers.UUIDField(
+        allow_null=True, help_text="The `cursor` of the next page; null if this is the last."
+    )
+
+
+class NewCell(serializers.Serializer):
+    """A cell to be added. All fields are optional."""
+
+    kind = serializers.ChoiceField(KINDS, required=False, allow_null=True, default="code")
+    source = serializers.CharField(  # type: ignore[assignment]  # DRF takes it out of the class
+        required=False, allow_null=True, allow_blank=True, help_text="Up to 1 MB."
+    )
+    metadata = serializers.DictField(required=False, allow_null=True)
+    after = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        help_text="The cell it comes behind; null: it becomes the first. Without, the last.",
+    )
+
+
+class ChangedCell(NewCell):
+    """What of a cell shall be different."""
+
+    version = serializers.IntegerField(
+        min_value=0, max_value=MAX_VERSION, help_text="Of the cell that was changed."
+    )
+    kind = serializers.ChoiceField(KINDS, required=False, allow_null=True)
+    after = serializers.UUIDField(
+        required=False,
+        allow_null=True,
+        help_text="The cell it comes behind; null: it becomes the first. Without, it stays.",
+    )
 
 
 class Imported(serializers.Serializer):

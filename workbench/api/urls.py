@@ -11,7 +11,7 @@ from django.http import Http404
 from django.urls import URLPattern, URLResolver, re_path
 from rest_framework.request import Request
 
-from workbench.api import events, executions, files, notebook, reference, sessions, usage
+from workbench.api import cells, events, executions, files, notebook, reference, sessions, usage
 from workbench.api.base import ApiView
 
 
@@ -26,6 +26,7 @@ class NothingView(ApiView):
 urlpatterns: list[URLPattern | URLResolver] = [
     *files.urlpatterns,
     *notebook.urlpatterns,
+    *cells.urlpatterns,
     *executions.urlpatterns,
     *events.urlpatterns,
     *sessions.urlpatterns,
