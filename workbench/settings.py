@@ -261,8 +261,9 @@ SPECTACULAR_SETTINGS = {
         {"name": "Sessions", "description": "Sessions and the kernels they may have."},
         {"name": "Executions", "description": "Code and commands that run in a session."},
         {"name": "Events", "description": "The log of a session: all that happened in it."},
-        {"name": "Notebooks", "description": "A session's notebook as a file."},
+        {"name": "Notebooks", "description": "A session's notebook, cell by cell or as a file."},
         {"name": "Files", "description": "The files of a live session, in its workspace."},
+        {"name": "Keys", "description": "The caller's own API keys; on a closed server."},
         {"name": "Schema", "description": "This description."},
     ],
 }

@@ -6,9 +6,19 @@ import pytest
 
 from sessions.models import Session
 from tests.api.sockets import ended_session
+from workbench.access import callers
+from workbench.access.failures import Failures
 
 
 @pytest.fixture
 async def session(host: None) -> Session:
     """A session named "s" that has ended; its notebook lives on."""
     return await ended_session("s")
+
+
+@pytest.fixture
+def closed(host, settings, monkeypatch):
+    """A server that lets in only whom it knows; nobody was wrong before, or is remembered."""
+    settings.WORKBENCH_IS_OPEN = False
+    monkeypatch.setattr(callers, "_failures", Failures(most=10_000, seconds=60))
+    monkeypatch.setattr(callers, "_known", type(callers._known)())

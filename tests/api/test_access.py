@@ -39,13 +39,6 @@ GUARDED = [
 ]
 
 
-@pytest.fixture
-def closed(host, settings, monkeypatch):
-    settings.WORKBENCH_IS_OPEN = False
-    monkeypatch.setattr(callers, "_failures", Failures(most=10_000, seconds=60))
-    monkeypatch.setattr(callers, "_known", type(callers._known)())
-
-
 async def made(name: str = "ada", **more: Any) -> NewKey:
     """A key of the account with this name."""
     return await sync_to_async(keys.make_key_for)(name, **more)

@@ -172,6 +172,11 @@ FACES = [
             },
             {"text": usual("x", "", "\0", "\ud800")},
             {
+                "label": usual("x", "", "a\nb", "\ud800", "x" * 101),
+                "scope": usual("run", "read", "admin"),
+                "days": usual(1, 0.5, 0, 10**6, 10**400),
+            },
+            {
                 "kind": usual("code", "markdown", "raw", "command"),
                 "source": CODES,
                 "metadata": odd_objects({"a": usual("\ud800", 1)}),

@@ -14,17 +14,20 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from sessions import audit
+from sessions.exceptions import LimitReached
 from sessions.states import AuditAction
 from workbench.access.models import ApiKey, Scope
 
 ID_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # nothing that looks like something else
 ID_LENGTH = 16
 SECRET_BYTES = 32
+# Valid keys that an account may have at once.
+MOST_VALID = 100
 USE_IS_NEWS = timedelta(minutes=1)
 
 # When this process tried to note a key's use, by the key's id.
@@ -43,10 +46,21 @@ class NewKey:
     signing_secret: str
 
 
+class TooManyKeys(LimitReached):
+    """An account may have 100 valid keys at once. Revoke one first."""
+
+    code = "too_many_keys"
+
+
+@transaction.atomic
 def make_key(
     owner: Any, *, label: str = "", scope: Scope = Scope.RUN, expires_at: datetime | None = None
 ) -> NewKey:
-    """Make a key for a user; ``expires_at`` None: it never expires."""
+    """Make a key for a user; ``expires_at`` None: it never expires. Raises TooManyKeys."""
+    # Two at once shall not both be the last. SQLite has one writer anyway.
+    get_user_model().objects.select_for_update().get(pk=owner.pk)
+    if valid_keys().filter(owner=owner).count() >= MOST_VALID:
+        raise TooManyKeys
     key_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
     secret = secrets.token_urlsafe(SECRET_BYTES)
     key = ApiKey.objects.create(
@@ -87,14 +101,18 @@ def make_key_for(username: str, **more: Any) -> NewKey:
     return make_key(user, **more)
 
 
+def valid_keys() -> QuerySet[ApiKey]:
+    """Those that are neither revoked nor expired."""
+    is_young = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+    return ApiKey.objects.filter(is_young, revoked_at=None)
+
+
 def anybody_can_come_in() -> bool:
     """Whether there is an account to log in with, or a key."""
-    now = timezone.now()
-    valid = Q(expires_at=None) | Q(expires_at__gt=now)
     can_log_in = get_user_model().objects.filter(is_active=True)
     return (
         any(user.has_usable_password() for user in can_log_in.iterator())
-        or ApiKey.objects.filter(valid, revoked_at=None, owner__is_active=True).exists()
+        or valid_keys().filter(owner__is_active=True).exists()
     )
 
 

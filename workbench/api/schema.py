@@ -61,8 +61,16 @@ CELL = {
     "description": "A cell's id.",
     "schema": {"type": "string", "format": "uuid"},
 }
+KEY = {
+    "name": "key",
+    "in": "path",
+    "required": True,
+    "description": "A key's id.",
+    "schema": {"type": "string", "pattern": "^[A-Z0-9]{1,64}$"},
+    "example": "ABCDEFGHJKLMNPQR",
+}
 # The parts of addresses, by their names.
-PARTS = {part["name"]: part for part in (IDENTIFIER, EXECUTION, CELL)}
+PARTS = {part["name"]: part for part in (IDENTIFIER, EXECUTION, CELL, KEY)}
 RETRY_AFTER = {"Retry-After": "Seconds until it is worth another try."}
 
 

@@ -19,6 +19,12 @@ from sessions.kernels.quotas import NAMES
 from sessions.notebook_edits import KINDS, MAX_VERSION
 from sessions.states import EventType, ExecutionState, SessionState
 
+MAX_LABEL_LENGTH = 100
+# Of a key. A hundredth of a day is a quarter of an hour.
+LEAST_DAYS, MOST_DAYS = 0.01, 36_500
+SCOPES = ("run", "read")
+# One line of text.
+LINE = r"^[^\x00-\x1f\x7f]*$"
 _LIMITS = {
     "memory_bytes": "Memory of all its processes together, with what they keep in /tmp.",
     "processes": "Processes; threads count as well.",
@@ -423,6 +429,63 @@ class Imported(serializers.Serializer):
 
     cells = serializers.IntegerField(help_text="How many were in the file.")
     version = serializers.IntegerField(help_text="The notebook's version now.")
+
+
+class NewKey(serializers.Serializer):
+    """An API key to be made. All fields are optional."""
+
+    label = serializers.RegexField(  # type: ignore[assignment]  # DRF takes it out of the class
+        LINE,
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        max_length=MAX_LABEL_LENGTH,
+        help_text="What it is for, in a word.",
+    )
+    scope = serializers.ChoiceField(
+        SCOPES,
+        required=False,
+        allow_null=True,
+        default="run",
+        help_text="`read`: it opens nothing, runs nothing and changes nothing.",
+    )
+    days = serializers.FloatField(
+        required=False,
+        allow_null=True,
+        min_value=LEAST_DAYS,
+        max_value=MOST_DAYS,
+        help_text="It expires after so many. Without, never.",
+    )
+
+
+class Key(serializers.Serializer):
+    """An API key, without what is secret of it."""
+
+    id = serializers.CharField(help_text="Its public name; Backend.AI's access key.")
+    label = serializers.CharField(help_text="What it is for.")  # type: ignore[assignment]  # as above
+    scope = serializers.ChoiceField(SCOPES)
+    state = serializers.ChoiceField(["valid", "expired", "revoked"])
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="null: never.")
+    last_used_at = serializers.DateTimeField(
+        allow_null=True, help_text="To the minute; null: nobody has."
+    )
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+class Keys(serializers.Serializer):
+    """The caller's keys."""
+
+    keys = Key(many=True, help_text="The newest first.")
+
+
+class MadeKey(Key):
+    """A new API key. Nobody will see its secrets again."""
+
+    key = serializers.CharField(help_text="For `Authorization: Bearer`.")
+    secret_key = serializers.CharField(
+        help_text="What Backend.AI's clients sign with; their access key is the `id`."
+    )
 
 
 class File(serializers.Serializer):

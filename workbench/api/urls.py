@@ -11,7 +11,17 @@ from django.http import Http404
 from django.urls import URLPattern, URLResolver, re_path
 from rest_framework.request import Request
 
-from workbench.api import cells, events, executions, files, notebook, reference, sessions, usage
+from workbench.api import (
+    cells,
+    events,
+    executions,
+    files,
+    keys,
+    notebook,
+    reference,
+    sessions,
+    usage,
+)
 from workbench.api.base import ApiView
 
 
@@ -30,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *executions.urlpatterns,
     *events.urlpatterns,
     *sessions.urlpatterns,
+    *keys.urlpatterns,
     *reference.urlpatterns,
     *usage.urlpatterns,
     re_path("", NothingView.as_view()),

@@ -275,6 +275,8 @@ class Command(BaseCommand):
             made = keys.make_key_for(name, label=label, scope=scope, expires_at=expires_at)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
+        except keys.TooManyKeys as error:
+            raise CommandError(error.message) from None
         self.stderr.write("Shown only now. Send the first with: Authorization: Bearer KEY")
         self.stderr.write("Backend.AI's clients sign with the two others.")
         self.stdout.write(f"key         {made.text}")
