@@ -137,3 +137,17 @@ def made_key(server: RunningServer, name: str) -> dict[str, str]:
         command, cwd=ROOT, env=server.environment, capture_output=True, text=True, check=True
     )
     return dict(re.split(r"\s{2,}", line) for line in done.stdout.splitlines())
+
+
+def made_person(server: RunningServer, name: str, password: str) -> None:
+    """An account to log in with, that may see the admin; of a server that need not run."""
+    made_key(server, name)  # which makes the database, too
+    code = (
+        "from django.contrib.auth import get_user_model as model; import os;"
+        "user = model().objects.get(username=os.environ['NAME']);"
+        "user.set_password(os.environ['PASSWORD']); user.is_staff = user.is_superuser = True;"
+        "user.save()"
+    )
+    environment = {**server.environment, "NAME": name, "PASSWORD": password}
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)

@@ -41,7 +41,7 @@ Receive = Callable[[], Awaitable[Message]]
 # Addresses whose views are remembered. They are long at times: an address may have 16 KiB.
 REMEMBERED_ADDRESSES = 256
 # Below these live pages, with logins and forms.
-PAGES = ("/admin/", "/login/", "/logout/", "/workbench/")
+PAGES = ("/account/", "/admin/", "/login/", "/logout/", "/workbench/")
 
 
 def is_page(request: HttpRequest) -> bool:

@@ -1,4 +1,4 @@
-"""The pages: the list of sessions, and one session. What they show arrives by socket.
+"""The pages: the list of sessions, one session, one's account. What happens arrives by socket.
 
 And the frame in which outputs run whose scripts are not ours: a page inside a page, of no origin.
 """
@@ -22,7 +22,7 @@ from sessions.exceptions import HostUnavailable
 from sessions.models import Session
 from sessions.operations import kernelspecs
 from sessions.overview import describe, list_overview
-from workbench.access.callers import owner_of
+from workbench.access.callers import is_open, owner_of
 
 View = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
@@ -126,6 +126,12 @@ async def session_page(request: HttpRequest, identifier: str) -> HttpResponse:
     return render(request, "workbench/session.html", {"session": shown})
 
 
+@page
+async def account_page(request: HttpRequest) -> HttpResponse:
+    """Who is logged in, and their keys; at an open server, what there is instead."""
+    return render(request, "workbench/account.html", {"is_open": is_open()})
+
+
 async def _language(kernel_name: str) -> str:
     """What a kernel's code is written in, such as "python"; empty if that is not known."""
     try:
@@ -150,6 +156,7 @@ async def output_frame(request: HttpRequest) -> HttpResponse:
 
 
 urlpatterns = [
+    path("account/", account_page, name="account"),
     path("workbench/", sessions_page, name="sessions"),
     # Before the sessions: one named "frame" is reached by its id.
     path("output-frame/", output_frame, name="frame"),

@@ -14,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.browser.notebook import Notebook
-from tests.running import RunningServer
+from tests.running import RunningServer, made_person
 
 HERE = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -23,6 +23,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 WAIT_MILLISECONDS = 30_000
 expect.set_options(timeout=WAIT_MILLISECONDS)
 
+PERSON, PASSWORD = "eve", "correct horse"
+
 _numbers = itertools.count(1)
 
 
@@ -30,6 +32,16 @@ _numbers = itertools.count(1)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One server for all tests of the browser; each test has sessions of its own."""
     with RunningServer(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def closed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One server that lets in only whom it knows: PERSON, with PASSWORD."""
+    settings = {"WORKBENCH_ACCESS": "closed", "WORKBENCH_WARM_KERNELS": "0"}
+    running = RunningServer(tmp_path_factory.mktemp("closed"), **settings)
+    made_person(running, PERSON, PASSWORD)
+    with running:
         yield running
 
 
@@ -105,6 +117,22 @@ async def new_page(browser: Browser, problems: Problems) -> AsyncIterator[object
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(new_page) -> Page:
     return await new_page(viewport={"width": 1280, "height": 860})
+
+
+@pytest.fixture
+async def person(closed_server: RunningServer, page: Page) -> Page:
+    """The page of somebody who has logged in to the closed server."""
+    await log_in(page, closed_server)
+    return page
+
+
+async def log_in(page: Page, server: RunningServer) -> None:
+    """From the login to the list of sessions."""
+    await page.goto(f"{server.url}/workbench/")
+    await page.get_by_label("Name").fill(PERSON)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{server.url}/workbench/")
 
 
 @pytest.fixture
