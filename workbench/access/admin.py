@@ -1,4 +1,4 @@
-"""Keys in the admin: seen, revoked, and made by the command, whose answer shows the secret once."""
+"""Keys in the admin: seen, made and revoked. The page after making one shows its secret once."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 
 from workbench.access import keys
-from workbench.access.models import ApiKey
+from workbench.access.keys import TooManyKeys, make_key
+from workbench.access.models import ApiKey, Scope
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -47,9 +49,50 @@ class ApiKeyAdmin(ModelAdmin):
     readonly_fields = ("key_id", "owner", "scope", "created_at", "last_used_at", "revoked_at")
     actions = ("revoke",)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """By the command: its secret must be shown to whom it is for."""
-        return False
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        """All; of a new one those that somebody chooses."""
+        return self.fields if obj else ("owner", "label", "scope", "expires_at")
+
+    def get_readonly_fields(
+        self, request: HttpRequest, obj: ApiKey | None = None
+    ) -> tuple[str, ...]:
+        """What of a key stays as it was made."""
+        return self.readonly_fields if obj else ()
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Make a key. There is no going on with the next one before its secret was read."""
+        hidden = {"show_save_and_add_another": False, "show_save_and_continue": False}
+        try:
+            return super().add_view(request, form_url, {**hidden, **(extra_context or {})})
+        except TooManyKeys as error:
+            self.message_user(request, error.message, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:  # noqa: FBT001  # Django's signature
+        """Make the key, whose secrets ``response_add`` shows. Raises TooManyKeys."""
+        if change:
+            super().save_model(request, obj, form, change)
+            return
+        made = make_key(
+            obj.owner, label=obj.label, scope=Scope(obj.scope), expires_at=obj.expires_at
+        )
+        obj.pk = made.key.pk
+        # Not a message to the next page: those may travel in cookies.
+        request.made_key = made  # type: ignore[attr-defined]  # read below
+
+    def response_add(
+        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """The page with the secrets; it is kept nowhere, as all of the admin."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Key {obj}",
+            "opts": self.opts,
+            "made": request.made_key,  # type: ignore[attr-defined]  # from above
+        }
+        return render(request, "admin/workbench_access/apikey/made.html", context)
 
     @admin.action(description="Revoke the selected keys", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
