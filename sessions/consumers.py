@@ -33,6 +33,7 @@ from sessions.kernels import trace
 from sessions.models import Session
 from sessions.operations import SessionRef
 from sessions.overview import describe, list_overview, with_memory
+from sessions.viewers import Viewer
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,8 @@ class CloseCode(IntEnum):
 
     BAD_REQUEST = 4400
     NOT_FOUND = 4404
+    # The key was revoked, the login or the link has ended.
+    LET_OUT = 4401
     INTERNAL = 4500
 
 
@@ -73,15 +76,14 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._in_work = 0
 
     @property
-    def owner_id(self) -> int | None:
-        """Whose sessions this client sees; OwnerMiddleware says so."""
-        owner_id: int | None = self.scope["owner_id"]
-        return owner_id
+    def viewer(self) -> Viewer:
+        """Who this client is; workbench.access says so."""
+        viewer: Viewer = self.scope["viewer"]
+        return viewer
 
-    @property
-    def may_run(self) -> bool:
-        """Whether this client may do more than look."""
-        return bool(self.scope["may_run"])
+    def allows(self, frame: Frame) -> bool:
+        """Whether this client may ask for that."""
+        return self.viewer.may_run
 
     # Frames
 
@@ -107,7 +109,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         try:
             if frame.type == "ping":
                 await self.send_json({"type": "pong"})
-            elif not self.may_run:
+            elif not self.allows(frame):
                 raise NotAllowed
             else:
                 await self.act(frame)
@@ -205,7 +207,7 @@ class SessionSocket(Socket):
         except InvalidValue as error:
             return await self.refuse(CloseCode.BAD_REQUEST, error.message)
         identifier = self.scope["url_route"]["kwargs"]["identifier"]
-        session = await Session.objects.visible_to(self.owner_id).named(identifier).afirst()
+        session = await Session.objects.reached_by(self.viewer, identifier).afirst()
         if session is None:
             return await self.refuse(CloseCode.NOT_FOUND, "There is no session with this name.")
         trace.found(session.id)
@@ -213,6 +215,9 @@ class SessionSocket(Socket):
         self._order = asyncio.Lock()
         await self.begin(since)
         return None
+
+    def allows(self, frame: Frame) -> bool:
+        return self.viewer.may_run_in(self.session)
 
     async def begin(self, since: int) -> None:
         """The client may stay; it has what came up to ``since``, 0 if it has nothing."""
@@ -231,9 +236,16 @@ class SessionConsumer(SessionSocket):
     async def begin(self, since: int) -> None:
         self.last_number = since
         # By its id: another session may take the identifier later.
-        self.ref = SessionRef(owner_id=self.owner_id, identifier=str(self.session.id))
+        self.ref = SessionRef(owner_id=self.session.owner_id, identifier=str(self.session.id))
         await self.send_json({"type": "session", "session": describe(self.session), "now": _now()})
         self.spawn(self.follow(str(self.session.id)), name="follow")
+
+    def allows(self, frame: Frame) -> bool:
+        if frame.type == "resources":  # measured anyway, without asking the kernel
+            return True
+        if frame.type == "close" and not self.viewer.owns(self.session):
+            return False
+        return super().allows(frame)
 
     async def catch_up(self) -> None:
         since = self.last_number
@@ -299,7 +311,7 @@ class SessionListConsumer(Socket):
         self.spawn(self._measure(), name="measure")
 
     async def catch_up(self) -> None:
-        rows = await with_memory(await list_overview(self.owner_id), self.owner_id)
+        rows = await with_memory(await list_overview(self.viewer.owner_id), self.viewer.owner_id)
         if await self._send_rows(rows):
             # Changes that come meanwhile arrive as one notice.
             await asyncio.sleep(LIST_INTERVAL_SECONDS)
@@ -309,7 +321,7 @@ class SessionListConsumer(Socket):
         while True:
             await asyncio.sleep(MEMORY_INTERVAL_SECONDS)
             if rows := self._sent:
-                newer = await with_memory(rows, self.owner_id)
+                newer = await with_memory(rows, self.viewer.owner_id)
                 if rows is self._sent:  # otherwise it is new by itself
                     await self._send_rows(newer)
 
@@ -325,7 +337,7 @@ class SessionListConsumer(Socket):
         await self.send_json({"type": "live"})
 
     async def act(self, frame: Frame) -> None:
-        ref = SessionRef(owner_id=self.owner_id, identifier=frame.fields["identifier"])
+        ref = SessionRef(owner_id=self.viewer.owner_id, identifier=frame.fields["identifier"])
         match frame.type:
             case "open":
                 await self._open(ref, frame.fields.get("kernel", ""))

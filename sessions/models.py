@@ -16,6 +16,7 @@ from django.db import models
 from django.db.models import Q
 
 from sessions import states
+from sessions.viewers import Viewer
 
 
 def _choices(enum: type[StrEnum]) -> list[tuple[str, str]]:
@@ -28,6 +29,17 @@ class SessionQuerySet(models.QuerySet["Session"]):
     def visible_to(self, owner_id: int | None) -> SessionQuerySet:
         """The sessions of one owner. None stands for the open door: sessions without an owner."""
         return self.filter(owner_id=owner_id)
+
+    def reached_by(self, viewer: Viewer, name: str) -> SessionQuerySet:
+        """The sessions a viewer may mean by ``name``, the likeliest first.
+
+        Their own as ``named`` says; one that was shared with them only by its id. Otherwise who
+        shares a session would choose which of somebody else's names leads to it.
+        """
+        with suppress(ValueError):
+            if (id_ := uuid.UUID(name)) in viewer.shared:
+                return self.filter(id=id_)
+        return self.visible_to(viewer.owner_id).named(name)
 
     def live(self) -> SessionQuerySet:
         """The sessions that exist for their clients."""

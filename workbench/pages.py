@@ -22,7 +22,8 @@ from sessions.exceptions import HostUnavailable
 from sessions.models import Session
 from sessions.operations import kernelspecs
 from sessions.overview import describe, list_overview
-from workbench.access.callers import is_open, owner_of
+from workbench.access.callers import caller_of, is_open, owner_of
+from workbench.access.middleware import for_guests
 
 View = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
@@ -114,15 +115,22 @@ async def sessions_page(request: HttpRequest) -> HttpResponse:
     return render(request, "workbench/sessions.html", context)
 
 
+@for_guests
 @page
 async def session_page(request: HttpRequest, identifier: str) -> HttpResponse:
     """One session, live or ended; ``identifier`` may also be its id."""
-    mine = Session.objects.visible_to(await owner_of(request))
-    session = await mine.named(identifier).afirst()
+    caller = caller_of(request)
+    session = await Session.objects.reached_by(caller, identifier).afirst()
     if session is None:
         context = {"identifier": identifier}
         return render(request, "workbench/session_not_found.html", context, status=404)
-    shown = {**describe(session), "language": await _language(session.kernel_name)}
+    shown = {
+        **describe(session),
+        "language": await _language(session.kernel_name),
+        "may_run": caller.may_run_in(session),
+        "is_mine": caller.owns(session),
+        "is_open": is_open(),
+    }
     return render(request, "workbench/session.html", {"session": shown})
 
 
@@ -141,6 +149,7 @@ async def _language(kernel_name: str) -> str:
     return next((spec["language"] for spec in specs if spec["name"] == kernel_name), "")
 
 
+@for_guests
 @require_safe
 async def output_frame(request: HttpRequest) -> HttpResponse:
     """The empty document in which one output runs; the page that holds it says what to show."""

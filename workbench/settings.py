@@ -264,6 +264,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "Notebooks", "description": "A session's notebook, cell by cell or as a file."},
         {"name": "Files", "description": "The files of a live session, in its workspace."},
         {"name": "Keys", "description": "The caller's own API keys; on a closed server."},
+        {"name": "Sharing", "description": "Links that let others into one session."},
         {"name": "Schema", "description": "This description."},
     ],
 }

@@ -28,8 +28,10 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 PASSWORD = "correct horse"
 SECRET = "tell-nobody"
 KERNELS = "/api/v1/kernelspecs"
-# Anybody may ask whether the server lives and what it speaks, and log in; the admin asks for itself.
-PUBLIC = {"", "backendai", "backendai/", "healthz", "livez", "login/", "logout/"}
+# Anybody may ask whether the server lives and what it speaks, log in, and open a link to a session
+# (test_sharing.py walks all addresses with one); the admin asks for itself.
+SHARED = "shared/%(token)s/"
+PUBLIC = {"", "backendai", "backendai/", "healthz", "livez", "login/", "logout/", SHARED}
 ROUTES = [route for route in routes() if not route.template.startswith("admin/")]
 # The addresses that ask who is there, without those that are there for a slash only.
 GUARDED = [

@@ -1,4 +1,7 @@
-"""Keys in the admin: seen, made and revoked. The page after making one shows its secret once."""
+"""Keys and links in the admin: seen, made and revoked.
+
+The page after making a key shows its secret once; a link's is shown where the session is.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils import timezone
 
 from workbench.access import keys
 from workbench.access.keys import TooManyKeys, make_key
-from workbench.access.models import ApiKey, Scope
+from workbench.access.models import ApiKey, Scope, Share
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -99,3 +103,43 @@ class ApiKeyAdmin(ModelAdmin):
         """Keys that are revoked stay in the list, and let nobody in."""
         count = keys.revoke(queryset)
         messages.success(request, f"{count} revoked; good for two seconds more.")
+
+
+@admin.register(Share)
+class ShareAdmin(ModelAdmin):
+    """Links to sessions, the newest first."""
+
+    list_display = (
+        "id",
+        "session",
+        "scope",
+        "made_by",
+        "created_at",
+        "expires_at",
+        "last_used_at",
+        "revoked_at",
+    )
+    list_filter = ("scope", ("made_by", admin.RelatedOnlyFieldListFilter))
+    list_select_related = ("session", "made_by")
+    search_fields = ("id", "session__identifier", "made_by__username")
+    fields = list_display
+    readonly_fields = (
+        "id",
+        "session",
+        "scope",
+        "made_by",
+        "created_at",
+        "last_used_at",
+        "revoked_at",
+    )
+    actions = ("revoke",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """In the session: its text must be shown to who makes it."""
+        return False
+
+    @admin.action(description="Revoke the selected links", permissions=["change"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[Share]) -> None:
+        """Links that are revoked stay in the list, and let nobody in."""
+        count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        messages.success(request, f"{count} revoked; who came by them is out within ten seconds.")

@@ -2,7 +2,8 @@
 
 Where the door is open (WORKBENCH_ACCESS; on loopback it is, unless told otherwise) everybody
 shares the sessions without an owner, and no credential changes anything about that. Where it is
-closed, a request needs a key, a signature made with one, or the cookie of somebody's login.
+closed, a request needs a key, a signature made with one, the cookie of somebody's login, or that
+of a link to a session (workbench.access.shares), which lets a guest into that session alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib import import_module
 from typing import Any
@@ -22,7 +23,8 @@ from django.contrib.auth import get_user
 from django.http import HttpRequest
 from django.utils import timezone
 
-from workbench.access import keys, signatures
+from sessions.viewers import Viewer
+from workbench.access import keys, shares, signatures
 from workbench.access.failures import Failures
 from workbench.access.models import ApiKey, Scope
 from workbench.access.replays import Replays
@@ -37,22 +39,24 @@ WRONG_KEY = "This API key is not valid: it may be mistyped, revoked or expired."
 TOO_MANY = "Too many wrong keys came from your address. Try again in a minute."
 REPLAYED = "This request came before: sign each with a date of its own."
 READ_ONLY = "This API key may only read."
+LET_OUT = "Your access has ended: the link or the key was revoked, or you are logged out."
+# A guest sees no session without having been given it: no account has this number.
+GUEST_ID = -1
 # A key is looked at again after so long: so long may one that was revoked still be good.
 KNOWN_SECONDS = 2.0
 MOST_KNOWN = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Caller:
+class Caller(Viewer):
     """Somebody who asks."""
 
-    # Whose sessions; None: those without an owner.
-    owner_id: int | None
-    # The account's; empty at the open door.
+    # The account's; empty at the open door, and for a guest.
     name: str = ""
     # Empty for who is logged in.
     key_id: str = ""
-    may_run: bool = True
+    # Whether they are nobody we know, but have a link to a session.
+    is_guest: bool = False
 
 
 ANYBODY = Caller(owner_id=None)
@@ -87,6 +91,8 @@ def is_open() -> bool:
 _failures = Failures(most=10, seconds=60.0)
 _replays = Replays()
 _known: OrderedDict[str, tuple[float, Caller]] = OrderedDict()
+# What came of looking again at those who stay, for as long; None: they are not known any more.
+_seen: OrderedDict[str, tuple[float, Caller | None]] = OrderedDict()
 
 
 async def find_caller(asked: Asked) -> Caller:
@@ -103,6 +109,39 @@ async def find_caller(asked: Asked) -> Caller:
         if _failures.add(asked.address):
             raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too_many_failures", TOO_MANY) from None
         raise
+
+
+async def find_again(asked: Asked) -> Caller:
+    """Who has asked before, as things are now. Raises NotKnown.
+
+    For what lasts longer than a request. Sockets of one person ask the database once.
+    """
+    if is_open():
+        return ANYBODY
+    names = (settings.SESSION_COOKIE_NAME, shares.COOKIE)
+    shown = (asked.headers.get("Authorization", ""), *map(asked.cookies.get, names))
+    digest = hashlib.sha256(repr(shown).encode("utf-8", "surrogateescape")).hexdigest()
+    until, caller = _seen.get(digest, (0.0, None))
+    if time.monotonic() >= until:
+        caller = await sync_to_async(_look_again)(asked)
+        _seen[digest] = (time.monotonic() + KNOWN_SECONDS, caller)
+        _seen.move_to_end(digest)
+        while len(_seen) > MOST_KNOWN:
+            _seen.popitem(last=False)
+    if caller is None:
+        raise NotKnown(LET_OUT)
+    return caller
+
+
+def _look_again(asked: Asked) -> Caller | None:
+    authorization = asked.headers.get("Authorization", "")
+    if not authorization:
+        return _known_by_cookies(asked.cookies, is_use=False)
+    if signatures.is_signed(authorization):  # it was checked then, and has aged
+        key = keys.find_key_by_id(signatures.parse(authorization).key_id)
+    else:
+        key = keys.find_key(authorization.partition(" ")[2].strip(), is_use=False)
+    return _caller_with(key) if key else None
 
 
 async def _by_credential(authorization: str, asked: Asked) -> Caller:
@@ -159,11 +198,22 @@ def _caller_with(key: ApiKey) -> Caller:
 
 
 async def _by_cookie(asked: Asked) -> Caller:
-    cookie = asked.cookies.get(settings.SESSION_COOKIE_NAME)
-    caller = await sync_to_async(_logged_in)(cookie) if cookie else None
+    shown = any(asked.cookies.get(name) for name in (settings.SESSION_COOKIE_NAME, shares.COOKIE))
+    caller = await sync_to_async(_known_by_cookies)(asked.cookies) if shown else None
     if caller is None:
         raise NotKnown(NOBODY)
     return caller
+
+
+def _known_by_cookies(cookies: Mapping[str, str], *, is_use: bool = True) -> Caller | None:
+    """Whose browser this is: somebody's who is logged in, or a guest's; None if nobody's."""
+    shared = shares.sessions_of(cookies, is_use=is_use)
+    cookie = cookies.get(settings.SESSION_COOKIE_NAME)
+    if cookie and (person := _logged_in(cookie)):
+        return replace(person, shared=shared)
+    if not shared:
+        return None
+    return Caller(owner_id=GUEST_ID, may_run=False, shared=shared, is_guest=True)
 
 
 def _logged_in(cookie: str) -> Caller | None:
@@ -174,7 +224,12 @@ def _logged_in(cookie: str) -> Caller | None:
     return Caller(owner_id=user.pk, name=user.get_username()) if user.is_authenticated else None
 
 
+def caller_of(request: HttpRequest) -> Caller:
+    """Who sends an HTTP request."""
+    caller: Caller = request.caller  # type: ignore[attr-defined]  # by the middleware
+    return caller
+
+
 async def owner_of(request: HttpRequest) -> int | None:
     """The owner whose sessions an HTTP request may use; None is the open door."""
-    caller: Caller = request.caller  # type: ignore[attr-defined]  # by the middleware
-    return caller.owner_id
+    return caller_of(request).owner_id

@@ -141,8 +141,11 @@ def note_use(key: ApiKey) -> None:
             ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
 
 
-def find_key(text: str) -> ApiKey | None:
-    """The valid key with this text, its owner loaded; None if there is none, or not any more."""
+def find_key(text: str, *, is_use: bool = True) -> ApiKey | None:
+    """The valid key with this text, its owner loaded; None if there is none, or not any more.
+
+    ``is_use`` False: it is only looked at again.
+    """
     match = _TEXT.fullmatch(text)
     # Also for what cannot be one: how long it takes must not tell whether there is such an id.
     key_id, secret = match.groups() if match else ("", "")
@@ -150,7 +153,8 @@ def find_key(text: str) -> ApiKey | None:
     is_right = hmac.compare_digest(_hash(secret), key.secret_hash if key else _NOBODYS)
     if key is None or not is_right:
         return None
-    note_use(key)
+    if is_use:
+        note_use(key)
     return key
 
 

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
-from django.db import InterfaceError, OperationalError
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.cookie import parse_cookie
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
+from sessions.consumers import CloseCode
 from sessions.kernels import trace
 from sessions.kernels.trace import Asker
+from sessions.models import Session
+from workbench.access import shares
 from workbench.access.audit import REFUSALS, introduce, note_refusal
 from workbench.access.callers import (
     ANYBODY,
+    LET_OUT,
+    NOBODY,
     READ_ONLY,
     Asked,
+    Caller,
     NotKnown,
+    caller_of,
+    find_again,
     find_caller,
     is_open,
 )
@@ -38,12 +51,22 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+# Between two looks at whether who is at a socket may still be there.
+LOOK_SECONDS = 5.0
+# The sockets of one session, by its id.
+_OF_A_SESSION = re.compile(r"/ws/(?:sessions|notebooks)/([0-9a-f-]{36})/", re.ASCII)
 _View = Callable[..., Any]
 
 
 def public(view: _View) -> _View:
     """Say of a view that anybody may use it."""
     view.is_public = True  # type: ignore[attr-defined]
+    return view
+
+
+def for_guests(view: _View) -> _View:
+    """Say of a view that it is for guests as well, about the sessions they have a link to."""
+    view.takes_guests = True  # type: ignore[attr-defined]
     return view
 
 
@@ -78,7 +101,10 @@ class Access(Direct, MiddlewareMixin):
                 return None
             request.caller = caller = await find_caller(asked_by(request))
             await introduce(asker._replace(account=caller.name, key_id=caller.key_id))
-            if not caller.may_run and not only_reads(request, view):
+            if caller.is_guest:
+                if not takes_guests(view):
+                    raise NotKnown(NOBODY)
+            elif not caller.may_run and not only_reads(request, view):
                 raise Refused(HTTPStatus.FORBIDDEN, "read_only", READ_ONLY)
         except NotKnown as error:
             if request.method in ("GET", "HEAD") and is_person(request):
@@ -115,6 +141,11 @@ def is_public(request: HttpRequest, view: _View) -> bool:
     return is_admins or any(said)
 
 
+def takes_guests(view: _View) -> bool:
+    """Whether a view is for guests as well; what they may do there it asks itself."""
+    return bool(getattr(getattr(view, "view_class", view), "takes_guests", False))
+
+
 def only_reads(request: HttpRequest, view: _View) -> bool:
     """Whether nothing is changed: some contracts open a session for whoever reads."""
     if view_for := getattr(view, "view_for", None):  # the address of several faces
@@ -143,11 +174,25 @@ def asked_by(request: Any) -> Asked:
     )
 
 
+async def still_sees(request: HttpRequest, session: Session) -> bool:
+    """Whether who sent a request, which takes its time, may still see a session."""
+    try:
+        now = await find_again(asked_by(request))
+    except NotKnown:
+        return False
+    except (DatabaseError, InterfaceError):
+        return True  # nobody is let out because nobody could look
+    return now.owner_id == caller_of(request).owner_id and (
+        now.owns(session) or session.id in now.shared
+    )
+
+
 class SocketAccess:
-    """Puts who asks into the scope of a socket: ``owner_id`` and ``may_run``.
+    """Puts who asks into the scope of a socket: ``viewer``, ``owner_id`` and ``may_run``.
 
     The sockets live below this package and cannot ask it. Who is not known is refused before the
-    socket is accepted: with status 403.
+    socket is accepted: with status 403. Who was let in is looked at again every few seconds, and
+    let out when a key or a link is revoked, a login has ended, or an account is closed.
     """
 
     def __init__(self, app: Application) -> None:
@@ -159,15 +204,89 @@ class SocketAccess:
         asker = Asker(address=asked.address, door=door)
         trace.asker.set(asker)
         try:
-            caller = await find_caller(asked)
+            caller = _at(scope["path"], await find_caller(asked))
             await introduce(asker._replace(account=caller.name, key_id=caller.key_id))
         except (Refused, OperationalError, InterfaceError) as error:
             if isinstance(error, Refused):
                 await note_refusal("socket", error.code)
-            await send({"type": "websocket.close"})
+            if isinstance(error, NotKnown) and _was_known(asked):
+                # A page that comes back. Browsers do not tell it a status, but they do a code.
+                await send({"type": "websocket.accept"})
+                await send(_LET_OUT)
+            else:
+                await send({"type": "websocket.close"})
             return
-        known = {"owner_id": caller.owner_id, "may_run": caller.may_run}
-        await self.app({**scope, **known}, receive, send)
+        known = {"viewer": caller, "owner_id": caller.owner_id, "may_run": caller.may_run}
+        inside = {**scope, **known}
+        if is_open():
+            await self.app(inside, receive, send)
+        else:
+            await _Visit(asked, caller, receive, send).last(self.app, inside)
+
+
+_LET_OUT = {"type": "websocket.close", "code": CloseCode.LET_OUT.value, "reason": LET_OUT}
+
+
+class _Visit:
+    """Somebody at a socket, until they go or are let out."""
+
+    def __init__(self, asked: Asked, caller: Caller, receive: Receive, send: Send) -> None:
+        self._asked, self._caller = asked, caller
+        self._receive, self._send = receive, send
+        self._is_out = False
+
+    async def last(self, app: Application, scope: Scope) -> None:
+        """Run the socket, and look again and again meanwhile."""
+        looking = asyncio.create_task(self._look(scope["path"]), name="socket access")
+        try:
+            await app(scope, self._receive_while_in, self._send_while_in)
+        finally:
+            looking.cancel()
+
+    async def _look(self, path: str) -> None:
+        is_in = True
+        while is_in:
+            await asyncio.sleep(LOOK_SECONDS)
+            is_in = await self._may_stay(path)
+        self._is_out = True
+        await self._send(_LET_OUT)
+
+    async def _may_stay(self, path: str) -> bool:
+        try:
+            return _at(path, await find_again(self._asked)) == self._caller
+        except NotKnown:
+            return False
+        except (DatabaseError, InterfaceError):
+            return True  # nobody is let out because nobody could look
+
+    async def _receive_while_in(self) -> Message:
+        """What the client sends before its connection has ended counts no more."""
+        message = await self._receive()
+        while self._is_out and message["type"] == "websocket.receive":
+            message = await self._receive()
+        return message
+
+    async def _send_while_in(self, message: Message) -> None:
+        if not self._is_out:
+            await self._send(message)
+
+
+def _at(path: str, caller: Caller) -> Caller:
+    """Who somebody is at the socket with this path: of their links only one to it counts.
+
+    Raises NotKnown for a guest without one.
+    """
+    match = _OF_A_SESSION.fullmatch(path)
+    shared: dict[UUID, bool] = {}
+    if match:
+        shared = {id_: run for id_, run in caller.shared.items() if str(id_) == match[1]}
+    if caller.is_guest and not shared:
+        raise NotKnown(NOBODY)
+    return replace(caller, shared=shared)
+
+
+def _was_known(asked: Asked) -> bool:
+    return any(asked.cookies.get(name) for name in (settings.SESSION_COOKIE_NAME, shares.COOKIE))
 
 
 def _asked_by_socket(scope: Scope) -> Asked:

@@ -1,4 +1,4 @@
-"""API keys. What is secret of one is seen once, when it is made."""
+"""API keys and links to sessions. What is secret of one is seen once, when it is made."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from datetime import datetime
 from django.conf import settings
 from django.db import models
 
+from sessions.models import Session
+
 
 class Scope(models.TextChoices):
-    """What a key is for."""
+    """What a key or a link is for."""
 
     RUN = "run", "run code"
     READ = "read", "only read"
@@ -50,3 +52,35 @@ class ApiKey(models.Model):
     def is_valid(self, now: datetime) -> bool:
         """Neither revoked nor expired; whether its owner may log in is asked elsewhere."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class Share(models.Model):
+    """A link that lets whoever has it into one session, without an account."""
+
+    # Its public name; the link's own text is a secret.
+    id = models.CharField(max_length=12, primary_key=True)
+    # SHA-256 in hexadecimal digits; the text has 256 random bits, so that is enough.
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="shares")
+    scope = models.CharField(max_length=8, choices=Scope.choices, default=Scope.READ)
+    # None: made at the open door. If the account goes, its links do.
+    made_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="shares",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    # None: as long as it is known what the session did.
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    # To the minute.
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "link to a session"
+        verbose_name_plural = "links to sessions"
+        ordering = ("-created_at", "id")
+
+    def __str__(self) -> str:
+        return self.id

@@ -1,19 +1,28 @@
-"""Logging in, and out."""
+"""Logging in, and out, and coming in by a link."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib import admin
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import path
 
+from workbench.access import shares
+from workbench.access.callers import is_open
 from workbench.access.failures import Failures
 from workbench.access.middleware import public
+from workbench.access.models import Share
 from workbench.environment import is_loopback
+from workbench.errors import refuse
+from workbench.pages import page
 
 TOO_MANY = "Too many wrong passwords. Try again in a few minutes."
 _failures = Failures(most=10, seconds=300.0)
@@ -59,15 +68,61 @@ class AdminLoginForm(Slow, AdminAuthenticationForm):
 
 
 admin.site.login_form = AdminLoginForm
+
+
+class Login(LoginView):
+    """The form; says also why somebody is here who came by a link before."""
+
+    def get_context_data(self, **more: Any) -> dict[str, Any]:
+        cookies = self.request.COOKIES
+        is_over = bool(shares.kept_in(cookies)) and not shares.sessions_of(cookies, is_use=False)
+        return super().get_context_data(is_link_over=is_over, **more)
+
+
 login = public(
-    LoginView.as_view(
+    Login.as_view(
         template_name="workbench/login.html",
         authentication_form=LoginForm,
     )
 )
-logout = public(LogoutView.as_view())
+
+
+class Logout(LogoutView):
+    """Out of all: the links that this browser keeps go as well."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().post(request, *args, **kwargs)
+        response.delete_cookie(shares.COOKIE)
+        return response
+
+
+logout = public(Logout.as_view())
+
+
+@public
+@page
+async def shared_page(request: HttpRequest, token: str) -> HttpResponse:
+    """A link to a session: leads there, and is out of the address bar before anything is shown."""
+    try:
+        share = await sync_to_async(_find_open)(token)
+    except (OperationalError, InterfaceError) as error:
+        return refuse(request, error)
+    if share is None:
+        return render(request, "workbench/share_not_found.html", status=404)
+    response = redirect("session", share.session_id)
+    shares.keep(share, request.COOKIES, response)
+    return response
+
+
+def _find_open(token: str) -> Share | None:
+    share = shares.find_share(token)
+    # At the open door nobody sees sessions that have an owner.
+    is_reached = share is not None and (not is_open() or share.session.owner_id is None)
+    return share if is_reached else None
+
 
 urlpatterns = [
     path("login/", login, name="login"),
     path("logout/", logout, name="logout"),
+    path("shared/<str:token>/", shared_page, name="shared"),
 ]

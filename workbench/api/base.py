@@ -11,11 +11,12 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
-from sessions.exceptions import InvalidValue, SessionNotFound, Unavailable
+from sessions.exceptions import InvalidValue, NotAllowed, SessionNotFound, Unavailable
 from sessions.kernels import trace
 from sessions.models import Session
 from sessions.operations import SessionRef
-from workbench.access.callers import owner_of
+from workbench.access.callers import LET_OUT, NotKnown, caller_of
+from workbench.access.middleware import READING, still_sees
 from workbench.api.errors import render_error
 from workbench.api.operation import Failure, Failures, Parameter, is_set, number, operation_of
 from workbench.api.shapes import field_names
@@ -39,6 +40,9 @@ TOO_LARGE = Failure(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request_too_large", BO
 SESSION_ENDED = Failure(
     HTTPStatus.CONFLICT, "session_ended", "This session has ended. What it did can be read."
 )
+
+
+OWNERS_ALONE = "Only whose session it is may do this."
 
 
 class ApiView(AsyncView):
@@ -68,20 +72,35 @@ class ApiView(AsyncView):
 class SessionView(ApiView):
     """A view of what is below ``sessions/<identifier>``."""
 
-    failures = (*ApiView.failures, NO_ADDRESS, SessionNotFound, Unavailable)
+    takes_guests = True
+    failures = (*ApiView.failures, NO_ADDRESS, NotAllowed, SessionNotFound, Unavailable)
 
-    async def session_of(self, request: Request) -> Session:
-        """The session in the address, live or ended. Raises SessionNotFound, also for others'."""
-        mine = Session.objects.visible_to(await owner_of(request._request))
-        session = await mine.named(self.kwargs["identifier"]).afirst()
+    async def session_of(self, request: Request, *, is_owners: bool = False) -> Session:
+        """The session in the address, live or ended. Raises SessionNotFound, also for others'.
+
+        Raises NotAllowed where a link to it is not enough: for what it does not let do, and if
+        ``is_owners``, for everything.
+        """
+        caller = caller_of(request._request)
+        named = Session.objects.reached_by(caller, self.kwargs["identifier"])
+        session = await named.afirst()
         if session is None:
             raise SessionNotFound
+        if is_owners and not caller.owns(session):
+            raise NotAllowed(OWNERS_ALONE)
+        if request.method not in READING and not caller.may_run_in(session):
+            raise NotAllowed
         trace.found(session.id)
         return session
 
-    async def live_session(self, request: Request) -> Session:
-        """The session in the address. Raises SessionNotFound, Refused if it has ended."""
-        session = await self.session_of(request)
+    async def check_still_in(self, request: Request, session: Session) -> None:
+        """After a wait: raise NotKnown if who asks was let out meanwhile."""
+        if not await still_sees(request._request, session):
+            raise NotKnown(LET_OUT)
+
+    async def live_session(self, request: Request, *, is_owners: bool = False) -> Session:
+        """The session in the address. Raises as ``session_of``, and Refused if it has ended."""
+        session = await self.session_of(request, is_owners=is_owners)
         if not session.is_live:
             raise SESSION_ENDED.refusal()
         return session

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -17,6 +19,7 @@ from sessions import history
 from sessions.engines import engine
 from sessions.exceptions import HostUnavailable
 from sessions.models import Event, Session
+from workbench.access.middleware import LOOK_SECONDS, still_sees
 from workbench.api import shapes
 from workbench.api.base import (
     SessionView,
@@ -29,8 +32,9 @@ from workbench.api.executions import WAIT
 from workbench.api.operation import JSON, Answer, Parameter, number, operation
 
 STREAM = "text/event-stream"
-# Without news for so long, a comment says that the connection is alive.
-KEEP_ALIVE_SECONDS = 15.0
+# Without news for so long, a comment says that the connection is alive. Then, too, it is asked
+# whether the reader may still see the session.
+KEEP_ALIVE_SECONDS = LOOK_SECONDS
 # After so long a reader whose connection was lost shall come back.
 RETRY_MILLISECONDS = 1_000
 # A page with more characters goes no further.
@@ -87,13 +91,18 @@ class EventsView(SessionView):
             since = parse_number(told.strip(), _LAST_NUMBER)
         session = await self.session_of(request)
         if wanted == "json":
-            return await _page(session, since, limit, seconds)
+            if seconds and session.is_live:
+                await history.wait_for_event(session, since, seconds)
+                session = await self.session_of(request)
+                await self.check_still_in(request, session)
+            return await _page(session, since, limit)
         if not session.is_live and since >= session.last_event_number:
             return no_content()  # which tells browsers not to come again
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "Vary": "Accept"}
         if request.method == "HEAD":
             return HttpResponse(content_type=STREAM, headers=headers)
-        return EventStream(_stream(session, since), content_type=STREAM, headers=headers)
+        is_in = partial(still_sees, request._request, session)
+        return EventStream(_stream(session, since, is_in), content_type=STREAM, headers=headers)
 
 
 class EventStream(StreamingHttpResponse):
@@ -116,10 +125,7 @@ def _format(request: Request) -> str:
     return "sse" if request._request.get_preferred_type([JSON, STREAM]) == STREAM else "json"
 
 
-async def _page(session: Session, since: int, limit: int, seconds: int) -> HttpResponse:
-    if session.is_live:
-        await history.wait_for_event(session, since, seconds)
-        await session.arefresh_from_db()
+async def _page(session: Session, since: int, limit: int) -> HttpResponse:
     texts: list[str] = []
     size, last = 0, since
     async for portion in history.portions(session, since, _in_json, limit=limit):
@@ -138,12 +144,17 @@ async def _page(session: Session, since: int, limit: int, seconds: int) -> HttpR
     return HttpResponse(body, content_type=JSON, headers=headers)
 
 
-async def _stream(session: Session, since: int) -> AsyncGenerator[bytes, None]:
+async def _stream(
+    session: Session, since: int, is_in: Callable[[], Awaitable[bool]]
+) -> AsyncGenerator[bytes, None]:
     """The log after ``since``, and what comes, until the session or its host has ended.
+
+    Or until its reader, of whom ``is_in`` tells, may not see the session any more.
 
     What was sent is nowhere kept: a reader that is slow holds back only itself.
     """
     yield f"retry: {RETRY_MILLISECONDS}\n\n".encode()
+    looked_at = time.monotonic()
     try:
         # Subscribe before reading, so that nothing falls in between.
         async with engine().subscribe(str(session.id)) as notices:
@@ -156,6 +167,10 @@ async def _stream(session: Session, since: int) -> AsyncGenerator[bytes, None]:
                     break
                 if not await history.is_news(notices, KEEP_ALIVE_SECONDS):
                     yield b": still here\n\n"
+                if time.monotonic() - looked_at >= LOOK_SECONDS:
+                    if not await is_in():
+                        return
+                    looked_at = time.monotonic()
     except HostUnavailable:
         # The rows are there all the same; for more, the reader comes back.
         async for portion in history.portions(session, since, _worded):

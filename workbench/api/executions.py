@@ -147,6 +147,7 @@ class ExecutionsView(SessionView):
         if seconds and not execution.is_finished:
             waited = await operations.wait(ref, str(execution.id), timeout_seconds=seconds)
             execution = waited
+            await self.check_still_in(request, session)
         where_it_is = f"/api/v1/sessions/{session.id}/executions/{execution.id}"
         return json_response(
             _on_the_wire(execution),
@@ -210,6 +211,7 @@ class OneView(ExecutionView):
         if seconds and not execution.is_finished:
             id_ = str(execution.id)
             execution = await operations.wait(ref_to(session), id_, timeout_seconds=seconds)
+            await self.check_still_in(request, session)
         return json_response(_on_the_wire(execution))
 
 

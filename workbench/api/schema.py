@@ -69,8 +69,15 @@ KEY = {
     "schema": {"type": "string", "pattern": "^[A-Z0-9]{1,64}$"},
     "example": "ABCDEFGHJKLMNPQR",
 }
+SHARE = {
+    "name": "share",
+    "in": "path",
+    "required": True,
+    "description": "A link's id.",
+    "schema": {"type": "string", "pattern": r"^[A-Z2-9]+$"},
+}
 # The parts of addresses, by their names.
-PARTS = {part["name"]: part for part in (IDENTIFIER, EXECUTION, CELL, KEY)}
+PARTS = {part["name"]: part for part in (IDENTIFIER, EXECUTION, CELL, KEY, SHARE)}
 RETRY_AFTER = {"Retry-After": "Seconds until it is worth another try."}
 
 

@@ -171,7 +171,8 @@ class SessionAddressView(SessionView):
 
         Its kernel and its files go, and what runs is interrupted; what it did can still be read.
         """
-        await operations.close_session(ref_to(await self.live_session(request)))
+        session = await self.live_session(request, is_owners=True)
+        await operations.close_session(ref_to(session))
         return no_content()
 
 
@@ -179,6 +180,7 @@ class KernelspecsView(ApiView):
     """``GET kernelspecs``."""
 
     tag = "Sessions"
+    takes_guests = True
 
     @operation(
         "list_kernelspecs",

@@ -25,6 +25,9 @@ LEAST_DAYS, MOST_DAYS = 0.01, 36_500
 SCOPES = ("run", "read")
 # One line of text.
 LINE = r"^[^\x00-\x1f\x7f]*$"
+
+LONGEST_SHARE_SECONDS = 366 * 24 * 60 * 60
+
 _LIMITS = {
     "memory_bytes": "Memory of all its processes together, with what they keep in /tmp.",
     "processes": "Processes; threads count as well.",
@@ -129,6 +132,49 @@ class NewName(serializers.Serializer):
     identifier = serializers.RegexField(
         r"^\S+$", max_length=256, help_text="Printable characters without spaces."
     )
+
+
+class NewShare(serializers.Serializer):
+    """A link to be made. Both fields are optional."""
+
+    scope = serializers.ChoiceField(
+        ["read", "run"],
+        required=False,
+        allow_null=True,
+        help_text="What it lets do: look, by default, or run code as well.",
+    )
+    expires_in_seconds = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=60,
+        max_value=LONGEST_SHARE_SECONDS,
+        help_text="How long it is good; without, as long as it is known what the session did.",
+    )
+
+
+class Share(serializers.Serializer):
+    """A link to a session."""
+
+    id = serializers.CharField(help_text="Its public name, which opens nothing.")
+    scope = serializers.ChoiceField(["read", "run"])
+    made_by = serializers.CharField(
+        allow_null=True, help_text="The account's name; null: at the open door."
+    )
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the minute.")
+
+
+class MadeShare(Share):
+    """A link that was just made."""
+
+    url = serializers.CharField(help_text="The link. It is never shown again.")
+
+
+class Shares(serializers.Serializer):
+    """The links to a session."""
+
+    shares = Share(many=True, help_text="Those that are good, the newest first.")
 
 
 class NewExecution(serializers.Serializer):

@@ -20,6 +20,7 @@ from workbench.api import (
     notebook,
     reference,
     sessions,
+    shares,
     usage,
 )
 from workbench.api.base import ApiView
@@ -39,6 +40,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *cells.urlpatterns,
     *executions.urlpatterns,
     *events.urlpatterns,
+    *shares.urlpatterns,
     *sessions.urlpatterns,
     *keys.urlpatterns,
     *reference.urlpatterns,

@@ -37,6 +37,8 @@ class AsyncView(APIView):
     takes_links = False
     # Whether it tells everybody the same, whoever asks.
     is_public = False
+    # Whether it is also for who has only a link to a session.
+    takes_guests = False
     # How this face words an error.
     render_error: Renderer = staticmethod(render_problem)
 
