@@ -122,6 +122,8 @@ async def test_a_link_leads_to_its_session_and_leaves_the_address(theirs):
     assert token not in cookie.value
     page = await ask(Question("GET", f"/workbench/{theirs.id}/", cookie_of(answer)))
     assert page.status == 200
+    assert b"Read only" in page.body
+    assert b"data-share" not in page.body
 
 
 async def test_the_cookie_goes_over_https_alone_where_there_is_https(theirs, settings):
@@ -211,6 +213,7 @@ async def test_who_is_logged_in_stays_who_they_are(theirs):
 
     page = (await client.get(f"/workbench/{theirs.id}/")).content.decode()
     assert "Logged in as bob" in page
+    assert "Shared</span>" in page
     assert (await client.get("/workbench/")).status_code == 200
     assert (await client.get(f"/api/v1/sessions/{theirs.id}/shares")).status_code == 403
     assert (await client.delete(f"/api/v1/sessions/{theirs.id}")).status_code == 403

@@ -22,8 +22,9 @@ const roving = new Roving(list, "[data-name]", () => search.focus());
 
 // Frames
 
-socket.onState((state) => {
+socket.onState((state, reason) => {
   showConnection(state);
+  if (state === "refused") showProblem(problem, reason);
   if (state === "open") showProblem(problem, "");
 });
 socket.on("live", () => showConnection("live"));

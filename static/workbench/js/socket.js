@@ -9,8 +9,13 @@ const RETRY_MOST_MS = 10_000;
 const STEADY_MS = 5_000;
 // Silence for longer is probed, and without an answer for as long again the connection is dead.
 const PROBE_MS = 20_000;
-// Close codes with which the server means: do not come back.
-const REFUSED = new Set([4400, 4404]);
+// Close codes with which the server means: do not come back. Their sentences, as not every server
+// sends one along.
+const REFUSED = new Map([
+  [4400, ""],
+  [4401, "Your access has ended: the link or the key was revoked, or you are logged out."],
+  [4404, ""],
+]);
 
 export class Socket {
   /** @type {() => string} */ #url;
@@ -100,7 +105,8 @@ export class Socket {
    */
   #closed(socket, event) {
     if (socket !== this.#socket || !this.#life) return;
-    if (REFUSED.has(event.code)) return this.#onState("refused", event.reason);
+    const refusal = REFUSED.get(event.code);
+    if (refusal !== undefined) return this.#onState("refused", event.reason || refusal);
     if (this.#openedAt && Date.now() - this.#openedAt > STEADY_MS) this.#retryMs = RETRY_FIRST_MS;
     this.#openedAt = 0;
     this.#onState("waiting", event.reason);

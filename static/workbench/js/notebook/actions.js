@@ -10,7 +10,7 @@ import { toast } from "./toasts.js";
 /**
  * What the actions work on.
  * @typedef {object} Notebook
- * @property {{id: string, identifier: string}} session
+ * @property {{id: string, identifier: string, may_run: boolean, is_mine: boolean}} session
  * @property {NotebookDocument} document
  * @property {import("./notebook-view.js").NotebookView} view
  * @property {() => import("../fold.js").State} state

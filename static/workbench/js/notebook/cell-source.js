@@ -9,6 +9,7 @@ import { renderMarkdown } from "../outputs/markdown.js";
  * @typedef {object} SourceContext
  * @property {string} language of the session's kernel
  * @property {((path: string) => string) | undefined} fileAddress where relative addresses in text lead
+ * @property {boolean} mayWrite
  * @property {() => boolean} areLinesNumbered
  * @property {(direction: "up" | "down") => boolean} leave the caret goes over the edge of the text
  * @property {(code: string, cursor: number) => Promise<any>} complete
@@ -115,6 +116,7 @@ export class CellSource {
     this.#editor = new CodeEditor({
       parent: this.#place,
       text: this.#text,
+      readOnly: !this.#context.mayWrite,
       language: this.#language(),
       lineNumbers: this.#context.areLinesNumbered(),
       label: this.#kind === "markdown" ? "Text of the cell" : "Code of the cell",
@@ -147,7 +149,7 @@ export class CellSource {
     }
     const hint = document.createElement("p");
     hint.className = "hint";
-    hint.textContent = "An empty text cell. Double-click or press Enter to write.";
+    hint.textContent = `An empty text cell.${this.#context.mayWrite ? " Double-click or press Enter to write." : ""}`;
     this.#rendered.append(hint);
   }
 

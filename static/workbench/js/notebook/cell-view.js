@@ -52,6 +52,7 @@ export class CellView {
       context,
       onChange: (text) => context.setSource(this.cell.id, text),
     });
+    if (!context.mayWrite) withoutButton(this.element);
     this.element.addEventListener("click", (event) => this.#click(event));
     this.#answer.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -186,4 +187,13 @@ export class CellView {
     const button = event.target instanceof Element && event.target.closest("[data-do]");
     if (button instanceof HTMLElement) this.#context.act(this.cell.id, button.dataset.do ?? "", button);
   }
+}
+
+/** The run's number alone, where others have a button. @param {HTMLElement} cell */
+function withoutButton(cell) {
+  const button = find(".run-cell", cell);
+  const place = document.createElement("span");
+  place.className = button.className;
+  place.append(find("[data-number]", button));
+  button.replaceWith(place);
 }

@@ -2,7 +2,7 @@
 // Commands, from wherever they come: keys, buttons, menus, the palette.
 
 import { isLive, runningExecution } from "../fold.js";
-import { COMMANDS_BY_ID, shownKeys } from "./commands.js";
+import { COMMANDS_BY_ID, isAllowed, shownKeys } from "./commands.js";
 import { moreMenu, openMenuOf, runMenu } from "./menus.js";
 
 /** @typedef {Record<string, () => void | Promise<void>>} Actions */
@@ -10,10 +10,14 @@ import { moreMenu, openMenuOf, runMenu } from "./menus.js";
 export class Dispatcher {
   /** @type {Actions} */ #actions = {};
   #state;
+  #session;
 
-  /** @param {() => import("../fold.js").State} state */
-  constructor(state) {
-    this.#state = state;
+  /**
+   * @param {() => import("../fold.js").State} state
+   * @param {{may_run: boolean, is_mine: boolean}} session what the person may do in it
+   */
+  constructor(state, session) {
+    [this.#state, this.#session] = [state, session];
     document.addEventListener("click", (event) => this.#click(event));
   }
 
@@ -24,6 +28,7 @@ export class Dispatcher {
 
   /** Whether the command means something now. @param {string} id */
   can = (id) => {
+    if (!isAllowed(id, this.#session)) return false;
     const { needs } = COMMANDS_BY_ID.get(id) ?? {};
     if (needs === "running") return Boolean(runningExecution(this.#state()));
     return needs === "live" ? isLive(this.#state()) : id in this.#actions;
@@ -38,7 +43,8 @@ export class Dispatcher {
   item = (id) => {
     const { title = id, keys, editKeys } = COMMANDS_BY_ID.get(id) ?? {};
     const shown = shownKeys((keys ?? editKeys ?? [""])[0]);
-    return { title, keys: shown, disabled: !this.can(id), run: () => this.run(id) };
+    const isHidden = !isAllowed(id, this.#session);
+    return { title, keys: shown, disabled: !this.can(id), isHidden, run: () => this.run(id) };
   };
 
   /** @param {MouseEvent} event */

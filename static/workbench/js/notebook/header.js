@@ -36,7 +36,8 @@ export function drawEnded(state) {
   banner.hidden = isLive(state) || !state.session.state;
   if (banner.hidden) return;
   setText(find("[data-ended-title]"), `This session is ${sessionWord(state.session.state)}.`);
-  const rest = "Its notebook stays here to be read. Opened again, it gets a fresh kernel and no files.";
+  const isAgain = banner.querySelector("[data-command=reopen]");
+  const rest = `Its notebook stays here to be read.${isAgain ? " Opened again, it gets a fresh kernel and no files." : ""}`;
   setText(find("[data-ended-reason]"), [state.session.reason, rest].filter(Boolean).join(" "));
 }
 

@@ -3,7 +3,7 @@
 
 import { find } from "../dom.js";
 
-/** @typedef {{title: string, keys?: string, disabled?: boolean, danger?: boolean, run: () => void} | null} Item null is a line */
+/** @typedef {{title: string, keys?: string, disabled?: boolean, danger?: boolean, isHidden?: boolean, run: () => void} | null} Item null is a line */
 
 const GAP_PX = 4;
 
@@ -14,7 +14,7 @@ const GAP_PX = 4;
  */
 export function openMenu(button, items) {
   const menu = find("[data-menu-place]");
-  menu.replaceChildren(...items.map((item) => itemNode(menu, item)));
+  menu.replaceChildren(...shownOf(items).map((item) => itemNode(menu, item)));
   menu.showPopover();
   place(menu, button.getBoundingClientRect());
   const life = new AbortController();
@@ -27,6 +27,15 @@ export function openMenu(button, items) {
   }, { signal: life.signal });
   button.setAttribute("aria-expanded", "true");
   entries(menu)[0]?.focus();
+}
+
+/**
+ * Without what is not for this person, and without the lines that part nothing then.
+ * @param {Item[]} items
+ */
+export function shownOf(items) {
+  const left = items.filter((item) => !item?.isHidden);
+  return left.filter((item, at) => item || (left[at - 1] && left.slice(at).some(Boolean)));
 }
 
 /**

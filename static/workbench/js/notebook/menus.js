@@ -29,6 +29,7 @@ export function moreMenu(item) {
     item("undo"), item("redo"), item("find"), item("replace"), null,
     item("import"), item("export-ipynb"), item("export-py"), item("export-html"), null,
     item("palette"), item("shortcuts"), item("notify"), null,
+    item("share"),
     { ...item("close-session"), danger: true },
   ];
 }

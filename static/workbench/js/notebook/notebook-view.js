@@ -129,7 +129,7 @@ export class NotebookView {
    */
   edit(id, at = null) {
     const view = this.#known(id);
-    if (!view) return;
+    if (!view || !this.#context.mayWrite) return;
     this.select(id, { focus: false });
     view.hydrate();
     view.source.edit(at);
@@ -230,7 +230,7 @@ export class NotebookView {
     if (this.selection.length > 1) this.select(id, { focus: false, scroll: false });
     const source = event.target instanceof Element && event.target.closest("[data-source]");
     const view = this.#views.get(id);
-    if (!source || !view || view.source.editor) return;
+    if (!source || !view || view.source.editor || !this.#context.mayWrite) return;
     // The first press makes the editor; the caret goes where the person pressed.
     const { clientX, clientY } = event;
     event.preventDefault();

@@ -3,6 +3,7 @@
 
 import { request, sessionRoute } from "../api.js";
 import { find } from "../dom.js";
+import { ShareDialog } from "../share-dialog.js";
 import { sessionPath } from "../words.js";
 import { toggleNotifications } from "./notify.js";
 import { Palette, showShortcuts } from "./palette.js";
@@ -22,6 +23,7 @@ export function pageActions({ session, document: doc, view, sync, command, can, 
   const palette = new Palette(command, can);
   const findBar = makeFindBar({ document: doc, view });
   const selected = () => (view.isEditing ? String(getSelection() ?? "") : "");
+  /** @type {ShareDialog | undefined} */ let sharing;
   const field = /** @type {HTMLInputElement} */ (find("[data-import-field]"));
   field.addEventListener("change", async () => {
     const file = field.files?.[0];
@@ -44,7 +46,8 @@ export function pageActions({ session, document: doc, view, sync, command, can, 
     "export-py": download("py"),
     "export-html": download("html"),
     palette: () => palette.open(),
-    shortcuts: showShortcuts,
+    shortcuts: () => showShortcuts(session),
+    share: () => (sharing ??= new ShareDialog(session.id)).open(),
     "toggle-left": () => sides.left.toggle(),
     "toggle-right": () => sides.right.toggle(),
     notify: toggleNotifications,

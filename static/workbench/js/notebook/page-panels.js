@@ -18,8 +18,10 @@ export function makePanels(workbench) {
     filesPanel(workbench),
     later("outline", "Outline", async () => (await import("../panels/outline.js")).outlinePanel(workbench)),
   ];
+  const { may_run: mayRun } = workbench.session;
+  const variables = later("variables", "Variables", async () => (await import("../panels/variables.js")).variablesPanel(workbench));
   const right = [
-    later("variables", "Variables", async () => (await import("../panels/variables.js")).variablesPanel(workbench)),
+    ...(mayRun ? [variables] : []),
     later("queue", "Queue", async () => (await import("../panels/queue.js")).queuePanel(workbench)),
     later("history", "History", async () => (await import("../panels/history.js")).historyPanel(workbench)),
     later("resources", "Resources", async () => (await import("../panels/resources.js")).resourcesPanel(workbench)),

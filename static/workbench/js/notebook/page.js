@@ -6,6 +6,7 @@ import { queuePlaces, runningExecution } from "../fold.js";
 import { showConnection, showDetail } from "../status-line.js";
 import { cellActions, pressed, runActions, selectionActions } from "./actions.js";
 import { Arrivals } from "./arrivals.js";
+import { isAllowed } from "./commands.js";
 import { Connection } from "./connection.js";
 import { Dispatcher } from "./dispatcher.js";
 import { NotebookDocument } from "./document.js";
@@ -38,10 +39,14 @@ const doc = new NotebookDocument();
 const sync = new NotebookSync(doc, session.id);
 const connection = new Connection(session.id, () => log.lastNumber);
 const arrivals = new Arrivals();
-const dispatcher = new Dispatcher(() => log.state);
-const frames = makeFrames({ id: session.id, send, state: () => log.state, notebook: doc });
+const dispatcher = new Dispatcher(() => log.state, session);
+// Widgets of who may only look show what they are, and say nothing to the kernel.
+const frames = makeFrames({ id: session.id, send: (frame) => session.may_run && send(frame), state: () => log.state, notebook: doc });
 const view = new NotebookView(find("[data-cells]"), {
   language: session.language,
+  get mayWrite() {
+    return session.may_run;
+  },
   fileAddress: frames.options.fileAddress,
   areLinesNumbered: () => areLinesNumbered,
   outputs: frames.options,
@@ -104,7 +109,7 @@ connection.socket.onState((word, reason) => {
   connection.setOpen(word === "open");
   showConnection(word);
   if (word === "open") showProblem(problem, "");
-  if (word === "refused") showProblem(problem, reason || "This session cannot be watched.");
+  if (word === "refused") giveUp(reason || "This session cannot be watched.");
 });
 connection.socket.on("live", () => {
   showConnection("live");
@@ -131,6 +136,16 @@ sync.onLive(() => {
 sync.onState(showSaved);
 sync.onWarning(toast);
 sync.onConflict((id) => view.view(id)?.showConflict(true));
+
+/** Nothing can be done here any more; what is on the page stays to be read. @param {string} sentence */
+function giveUp(sentence) {
+  showProblem(problem, sentence);
+  session.may_run = session.is_mine = false;
+  document.body.dataset.reading = "";
+  for (const button of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-command]"))) {
+    button.hidden ||= !isAllowed(button.dataset.command ?? "", session);
+  }
+}
 
 // Drawing
 

@@ -2,7 +2,7 @@
 // The list of all commands, filtered as one types.
 
 import { find } from "../dom.js";
-import { COMMANDS, shownKeys } from "./commands.js";
+import { COMMANDS, isAllowed, shownKeys } from "./commands.js";
 
 export class Palette {
   #dialog = /** @type {HTMLDialogElement} */ (find("[data-palette]"));
@@ -101,23 +101,28 @@ function item({ id, title, group, keys, editKeys }, place) {
   return node;
 }
 
-/** Fill the dialog that lists the keys. */
-export function showShortcuts() {
+/**
+ * Fill the dialog that lists the keys.
+ * @param {{may_run: boolean, is_mine: boolean}} session
+ */
+export function showShortcuts(session) {
   const dialog = /** @type {HTMLDialogElement} */ (find("[data-shortcuts]"));
   const list = find("[data-shortcuts-list]");
-  if (!list.childElementCount) list.append(...groups());
+  if (!list.childElementCount) list.append(...groups(session));
   dialog.onclick = (event) => event.target === dialog && dialog.close();
   dialog.showModal();
   list.scrollTop = dialog.scrollTop = 0;
 }
 
-function* groups() {
-  for (const group of new Set(COMMANDS.map((command) => command.group))) {
+/** @param {{may_run: boolean, is_mine: boolean}} session */
+function* groups(session) {
+  const commands = COMMANDS.filter(({ id }) => isAllowed(id, session));
+  for (const group of new Set(commands.map((command) => command.group))) {
     const section = document.createElement("section");
     const heading = document.createElement("h3");
     heading.textContent = group;
     section.append(heading);
-    for (const { title, keys = [], editKeys = [], group: mine } of COMMANDS) {
+    for (const { title, keys = [], editKeys = [], group: mine } of commands) {
       const all = [...new Set([...keys, ...editKeys])];
       if (mine !== group || !all.length) continue;
       const line = document.createElement("p");

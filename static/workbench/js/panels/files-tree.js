@@ -16,6 +16,7 @@ import { renameIn } from "./rename-field.js";
  * @property {(file: FileInfo, isOpen: boolean) => void} toggle a folder is to be opened or closed
  * @property {(directory: string) => void} more
  * @property {(file: FileInfo, at: HTMLElement) => void} menu
+ * @property {() => boolean} mayWrite whether files may be renamed and deleted
  * @property {(file: FileInfo, name: string) => Promise<string>} rename answers with what is wrong; empty: nothing
  * @property {(file: FileInfo) => void} remove
  */
@@ -221,8 +222,8 @@ export class FilesTree {
       ArrowLeft: () => (file && this.#isOpen(row.key) ? this.#actions.toggle(file, false) : go(this.#parentPlace(keys, at))),
       Enter: () => this.#choose(row),
       " ": () => this.#choose(row),
-      F2: () => this.rename(row.key),
-      Delete: () => file && this.#actions.remove(file),
+      F2: () => this.#actions.mayWrite() && this.rename(row.key),
+      Delete: () => file && this.#actions.mayWrite() && this.#actions.remove(file),
     };
   }
 

@@ -18,7 +18,7 @@ import { UploadsView } from "./uploads-view.js";
 const ENDED = "This session has ended, and its files went with it.";
 
 /** @typedef {import("./files-model.js").FileInfo} FileInfo */
-/** @typedef {{session: {id: string}, state: import("../fold.js").State, onState: (callback: () => void) => void, problem: (sentence: string) => void, showPanel?: (id: string) => void}} Workbench */
+/** @typedef {{session: {id: string, may_run: boolean}, state: import("../fold.js").State, onState: (callback: () => void) => void, problem: (sentence: string) => void, showPanel?: (id: string) => void}} Workbench */
 
 /** @param {Workbench} workbench */
 export function filesPanel(workbench) {
@@ -63,6 +63,7 @@ class FilesPanel {
       toggle: (file, isOpen) => this.#toggle(file, isOpen),
       more: (directory) => (this.#model.showMore(directory), this.#draw()),
       menu: (file, at) => openMenu(at, this.#menuOf(file)),
+      mayWrite: () => workbench.session.may_run,
       rename: (file, name) => this.#rename(file, name),
       remove: (file) => this.#remove(file),
     });
@@ -131,6 +132,10 @@ class FilesPanel {
     this.#say(error.message);
   }
 
+  get #mayWrite() {
+    return this.#workbench.session.may_run;
+  }
+
   // Drawing
 
   #draw() {
@@ -162,7 +167,7 @@ class FilesPanel {
     on("new-folder", () => this.#newFolder(""));
     on("refresh", () => this.#follower.now());
     on("more", (button) => openMenu(button, [
-      { title: "Upload a folder…", run: () => folderField.click() },
+      { title: "Upload a folder…", isHidden: !this.#mayWrite, run: () => folderField.click() },
       { title: "Download all as zip", disabled: this.#model.isEmpty, run: () => download(this.#session, null) },
     ]));
     for (const each of [field, folderField]) {
@@ -179,7 +184,7 @@ class FilesPanel {
     document.body.append(curtain);
     dropTarget({
       curtain,
-      isOpen: () => this.#isLive && !document.querySelector("dialog[open]"),
+      isOpen: () => this.#isLive && this.#mayWrite && !document.querySelector("dialog[open]"),
       folderAt: (target) => (this.element.contains(target) ? this.#tree.folderAt(target) : ""),
       over: (folder) => {
         this.#tree.lightUp(folder || null);
@@ -223,16 +228,17 @@ class FilesPanel {
 
   /** @param {FileInfo} file @returns {import("../notebook/menu.js").Item[]} */
   #menuOf(file) {
+    const isHidden = !this.#mayWrite;
     const inFolder = file.is_directory
-      ? [{ title: "New folder in it", run: () => this.#newFolder(file.path) }]
+      ? [{ title: "New folder in it", isHidden, run: () => this.#newFolder(file.path) }]
       : [{ title: "Open", keys: "Enter", run: () => this.#preview.open(file) }];
     return [
       ...inFolder,
       { title: file.is_directory ? "Download as zip" : "Download", run: () => download(this.#session, file) },
       { title: "Copy path", run: () => this.#copy(file) },
-      { title: "Rename", keys: "F2", run: () => this.#tree.rename(file.path) },
+      { title: "Rename", keys: "F2", isHidden, run: () => this.#tree.rename(file.path) },
       null,
-      { title: "Delete", keys: "Del", danger: true, run: () => this.#remove(file) },
+      { title: "Delete", keys: "Del", danger: true, isHidden, run: () => this.#remove(file) },
     ];
   }
 
