@@ -32,6 +32,22 @@ class WorkbenchError(Exception):
         self.status: int = problem["status"]
 
 
+def sessions(url: str, *, key: str = "", state: str = "live") -> Iterator[dict[str, Any]]:
+    """The sessions there are for who has this key, the newest first; "ended": those of before."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    query = {"state": state}
+    with httpx.Client(base_url=f"{url.rstrip('/')}/api/v1/", headers=headers) as http:
+        while True:
+            answer = http.get("sessions", params=query)
+            if answer.is_error:
+                raise WorkbenchError(answer.json())
+            page = answer.json()
+            yield from page["sessions"]
+            if page["next_cursor"] is None:
+                return
+            query["cursor"] = page["next_cursor"]
+
+
 class Session:
     """A live session, opened if there is none of this name. It outlives this object."""
 

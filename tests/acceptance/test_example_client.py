@@ -68,6 +68,12 @@ def test_it_runs_code_and_commands_and_moves_files(session):
     assert {each["path"] for each in session.files()} == {"data", "made"}
 
 
+def test_it_lists_the_sessions_of_its_key(server, key, session):
+    assert [each["identifier"] for each in CLIENT.sessions(server.url, key=key)] == ["example"]
+    with pytest.raises(CLIENT.WorkbenchError, match="state"):
+        list(CLIENT.sessions(server.url, key=key, state="odd"))
+
+
 def test_it_follows_answers_and_cancels(session):
     asked = session.submit("print('Hello', input())", allow_input=True)
     texts = []
