@@ -180,7 +180,7 @@ async def test_where_no_room_is_left_is_said(api, session):
 async def test_only_what_is_given_is_changed(api, session):
     cell = await add(api, "1", metadata={"tags": ["a"]})
 
-    answer = await change(api, cell["id"], version=cell["version"], kind="markdown", source=None)
+    answer = await change(api, cell["id"], version=1.0, kind="markdown", source=None)
 
     assert answer.json() == {**cell, "kind": "markdown", "version": 2}
 
@@ -234,6 +234,7 @@ async def test_pages_that_are_open_see_it_at_once(api, session):
         {"version": True},
         {"version": 2**53 + 1},
         {"version": "1"},
+        {"version": 1.5},
         {"source": "2"},
     ],
 )

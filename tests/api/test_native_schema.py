@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.test import AsyncClient
 
 from sessions.kernels.limits import Limits
+from sessions.kernels.policy import Network
 from workbench.api import urls
 from workbench.api.operation import Operation, operation_of
 from workbench.api.schema import Generator, as_json
@@ -51,6 +52,19 @@ def test_programs_learn_how_to_send_a_key(document):
 
     assert document["components"]["securitySchemes"][name]["scheme"] == "bearer"
     assert document["security"] == [{}, {name: []}]
+
+
+def test_a_closed_server_asks_for_a_key(document, settings):
+    settings.WORKBENCH_IS_OPEN = False
+
+    assert json.loads(as_json()) == {**document, "security": [{"key": []}]}
+
+
+def test_the_networks_are_those_that_are_allowed(settings):
+    for allowed, names in ((Network.NONE, ["none"]), (Network.HOST, ["none", "host"])):
+        settings.WORKBENCH_SESSION_NETWORK = allowed
+        shapes = Generator().get_schema(public=True)["components"]["schemas"]
+        assert shapes["NewSession"]["properties"]["network"]["enum"] == [*names, None]
 
 
 def test_every_handler_is_in_the_schema(document):

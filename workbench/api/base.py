@@ -15,13 +15,13 @@ from sessions.exceptions import InvalidValue, NotAllowed, SessionNotFound, Unava
 from sessions.kernels import trace
 from sessions.models import Session
 from sessions.operations import SessionRef
-from workbench.access.callers import LET_OUT, NotKnown, caller_of
+from workbench.access.callers import LET_OUT, NOBODY, READ_ONLY, TOO_MANY, NotKnown, caller_of
 from workbench.access.middleware import READING, still_sees
 from workbench.api.errors import render_error
 from workbench.api.operation import Failure, Failures, Parameter, is_set, number, operation_of
 from workbench.api.shapes import field_names
 from workbench.dialects.base import AsyncView, json_object, object_in, read_body
-from workbench.errors import BODY_TOO_LARGE, NOTHING_HERE, UNREADABLE, Renderer
+from workbench.errors import BODY_TOO_LARGE, NO_DATABASE, NOTHING_HERE, UNREADABLE, Renderer
 from workbench.origins import OTHER_SITE
 
 NOT_JSON = Failure(
@@ -60,6 +60,11 @@ class ApiView(AsyncView):
         InvalidValue,
         Failure(HTTPStatus.BAD_REQUEST, "bad_request", UNREADABLE),
         Failure(HTTPStatus.FORBIDDEN, "permission_denied", OTHER_SITE),
+        # At a closed server: workbench.access.
+        Failure(HTTPStatus.UNAUTHORIZED, "unauthorized", NOBODY),
+        Failure(HTTPStatus.FORBIDDEN, "read_only", READ_ONLY),
+        Failure(HTTPStatus.TOO_MANY_REQUESTS, "too_many_failures", TOO_MANY),
+        Failure(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", NO_DATABASE),
     )
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -164,6 +164,8 @@ def _place(body: dict[str, Any]) -> Place | None:
 
 def _version(body: dict[str, Any]) -> int:
     version = body.get("version")
+    if isinstance(version, float) and version.is_integer():  # which JSON takes for one
+        version = int(version)
     is_number = isinstance(version, int) and not isinstance(version, bool)
     if version is None or not is_number or not 0 <= version <= MAX_VERSION:
         raise InvalidValue("“version” must be the version of the cell that you have.")

@@ -13,7 +13,6 @@ from django.urls import URLPattern, path
 from rest_framework.request import Request
 
 from sessions.kernels.executions import MAX_QUEUED, MAX_TIMEOUT_SECONDS
-from sessions.kernels.policy import Network
 from workbench.api import shapes
 from workbench.api.base import ApiView, read_choice
 from workbench.api.executions import MAX_WAIT_SECONDS
@@ -83,14 +82,13 @@ class LimitsView(ApiView):
 
         How much there may be of what, how large, and for how long; the operator sets most of it.
         """
-        network = settings.WORKBENCH_SESSION_NETWORK
         return json_response(
             {
                 "sessions": {
                     "live": settings.WORKBENCH_MAX_SESSIONS,
                     "idle_seconds": settings.WORKBENCH_IDLE_TIMEOUT_SECONDS or None,
                     "history_days": settings.WORKBENCH_HISTORY_DAYS or None,
-                    "network": ["none"] if network == Network.NONE else ["none", "host"],
+                    "network": shapes.networks(),
                     "uses": settings.WORKBENCH_SESSION_LIMITS.to_wire(),
                 },
                 "executions": {

@@ -19,6 +19,7 @@ from drf_spectacular.plumbing import ComponentRegistry
 from drf_spectacular.renderers import OpenApiYamlRenderer
 from rest_framework.serializers import Serializer
 
+from workbench.access.callers import is_open
 from workbench.api import shapes
 from workbench.api.base import ApiView
 from workbench.api.errors import CONTENT_TYPE
@@ -78,20 +79,30 @@ SHARE = {
 }
 # The parts of addresses, by their names.
 PARTS = {part["name"]: part for part in (IDENTIFIER, EXECUTION, CELL, KEY, SHARE)}
+WHO_ASKS = {"WWW-Authenticate": "How to say who you are."}
 RETRY_AFTER = {"Retry-After": "Seconds until it is worth another try."}
 
 
-@cache
 def as_json() -> bytes:
     """The schema in JSON, made once."""
+    return _as_json(is_open=is_open())
+
+
+def as_yaml() -> bytes:
+    """The schema in YAML, made once."""
+    return _as_yaml(is_open=is_open())
+
+
+@cache
+def _as_json(*, is_open: bool) -> bytes:
     document = Generator().get_schema(public=True)
     return json.dumps(document, ensure_ascii=False, indent=2).encode()
 
 
 @cache
-def as_yaml() -> bytes:
-    """The schema in YAML, made once."""
-    content: bytes = OpenApiYamlRenderer().render(json.loads(as_json()), renderer_context={})
+def _as_yaml(*, is_open: bool) -> bytes:
+    document = json.loads(_as_json(is_open=is_open))
+    content: bytes = OpenApiYamlRenderer().render(document, renderer_context={})
     return content
 
 
@@ -110,9 +121,9 @@ class Generator(SchemaGenerator):
     endpoint_inspector_cls = NativeEndpoints
 
     def get_schema(self, request: Any = None, public: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002  # drf-spectacular's signature
-        """The document. A key may be sent with each request; an open server asks for none."""
+        """The document. A key may be sent with each request; only a closed server needs it."""
         document: dict[str, Any] = super().get_schema(request, public)
-        return {**document, "security": [{}, {"key": []}]}
+        return {**document, "security": [*([{}] if is_open() else []), {"key": []}]}
 
     def create_view(self, callback: Any, method: str, request: Any = None) -> Any:
         """A view, to be described by its operations."""
@@ -193,10 +204,13 @@ class Described(AutoSchema):
                 {"properties": {"code": {"enum": list(codes)}}},
             ]
         }
-        is_limit = failures[0].status == HTTPStatus.TOO_MANY_REQUESTS
+        headers = {
+            HTTPStatus.TOO_MANY_REQUESTS: RETRY_AFTER,
+            HTTPStatus.UNAUTHORIZED: WHO_ASKS,
+        }.get(failures[0].status, {})
         return {
             "description": "\n".join(f"- `{code}`: {text}" for code, text in codes.items()),
-            **_headers(RETRY_AFTER if is_limit else {}),
+            **_headers(headers),
             "content": {CONTENT_TYPE: {"schema": schema}},
         }
 
@@ -217,6 +231,10 @@ class Described(AutoSchema):
         schema: dict[str, Any] = super()._map_serializer(serializer, direction, bypass_extensions)
         if direction == "request":
             schema["additionalProperties"] = False  # refused: see workbench.api.base
+            schema |= getattr(serializer, "besides", {})
+        for name, each in serializer.fields.items():
+            if isinstance(each, shapes.MoreThanZero):
+                schema["properties"][name] |= {"exclusiveMinimum": 0}
         return schema
 
 

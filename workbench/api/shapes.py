@@ -6,7 +6,7 @@ with a body. ``workbench.api.base`` takes from here which fields there are.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from rest_framework import serializers
@@ -37,6 +37,10 @@ _LIMITS = {
     "tmp_bytes": "Size of /tmp, which is memory.",
     "cpu_weight": "Its share of the processors when others want them too; 100 is normal.",
 }
+
+
+class MoreThanZero(serializers.FloatField):
+    """A number above 0."""
 
 
 class Problem(serializers.Serializer):
@@ -91,6 +95,13 @@ class NewSession(serializers.Serializer):
         help_text="`host` is the network of the machine, if the operator allows it.",
     )
     limits = Limits(required=False, allow_null=True)
+
+    def get_fields(self) -> dict[str, Any]:
+        """Those above, with the networks that this server allows."""
+        fields = super().get_fields()
+        allowed: Any = fields["network"]
+        allowed.choices = networks()
+        return fields
 
 
 class Opened(serializers.Serializer):
@@ -180,6 +191,31 @@ class Shares(serializers.Serializer):
 class NewExecution(serializers.Serializer):
     """What shall run: either `code` or `command`."""
 
+    # In words of JSON Schema; what is null is not there.
+    besides: ClassVar[dict[str, Any]] = {
+        "oneOf": [
+            {
+                "title": "Code",
+                "properties": {
+                    "code": {"type": "string"},
+                    "command": {"type": "null"},
+                    "stdin": {"type": "null"},
+                },
+                "required": ["code"],
+            },
+            {
+                "title": "Command",
+                "properties": {
+                    "command": {"type": "array"},
+                    "code": {"type": "null"},
+                    "allow_input": {"type": "null"},
+                    "cell": {"type": "null"},
+                },
+                "required": ["command"],
+            },
+        ]
+    }
+
     code = serializers.CharField(
         required=False,
         allow_null=True,
@@ -199,10 +235,9 @@ class NewExecution(serializers.Serializer):
         allow_blank=True,
         help_text="What a command finds in its standard input.",
     )
-    timeout_seconds = serializers.FloatField(
+    timeout_seconds = MoreThanZero(
         required=False,
         allow_null=True,
-        min_value=0,
         max_value=MAX_TIMEOUT_SECONDS,
         help_text="How long it may run, more than 0; its time in the queue does not count. Without, no limit.",
     )
@@ -638,6 +673,12 @@ OPENAPI = {"type": "object", "required": ["openapi", "info", "paths"]}
 TEXT = {"type": "string"}
 BYTES = {"type": "string", "format": "binary"}
 ANYTHING: dict[str, Any] = {}
+
+
+def networks() -> list[str]:
+    """What a session may ask for as its network on this server."""
+    allows_host = settings.WORKBENCH_SESSION_NETWORK != Network.NONE
+    return [str(Network.NONE), *([str(Network.HOST)] if allows_host else [])]
 
 
 def field_names(shape: type[serializers.Serializer]) -> tuple[str, ...]:
