@@ -392,7 +392,8 @@ class AuditEntry(models.Model):
         blank=True,
         help_text="Empty: somebody at the open door, somebody unknown, or the server itself.",
     )
-    key_id = models.CharField("key", max_length=16, blank=True)
+    # An API key's public name; of who came by links theirs, joined by commas.
+    key_id = models.CharField("key", max_length=300, blank=True)
     address = models.CharField(max_length=64, blank=True)
     # In the words of a session's origin, and "admin"; empty for commands and the server itself.
     door = models.CharField(max_length=32, blank=True)

@@ -81,6 +81,9 @@ class AuditAction(StrEnum):
     KEY_REVOKED = "key_revoked"
     KEY_DELETED = "key_deleted"
     KEY_USED = "key_used"
+    LINK_MADE = "link_made"
+    LINK_REVOKED = "link_revoked"
+    QUOTA_CHANGED = "quota_changed"
     REFUSED = "refused"
 
 

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                         max_length=150,
                     ),
                 ),
-                ("key_id", models.CharField(blank=True, max_length=16, verbose_name="key")),
+                ("key_id", models.CharField(blank=True, max_length=300, verbose_name="key")),
                 ("address", models.CharField(blank=True, max_length=64)),
                 ("door", models.CharField(blank=True, max_length=32)),
                 ("session_id", models.UUIDField(blank=True, null=True, verbose_name="session")),

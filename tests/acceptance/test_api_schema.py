@@ -44,10 +44,11 @@ FILES = {
     "data/bytes": bytes(range(256)),
 }
 # Stand for what is made when it is needed: an execution that runs in "demo" and asks for input
-# again and again, a cell of its notebook, and a key.
+# again and again, a cell of its notebook, a link to it, and a key.
 SOME_EXECUTION = "00000000-0000-4000-8000-000000000000"
 SOME_CELL = "00000000-0000-4000-8000-000000000001"
 SOME_KEY = "SOMEKEY"
+SOME_SHARE = "AAAAAAAAAAAA"
 ASKING = {"code": "while True: input()", "allow_input": True}
 # Values that exist, or nearly so: otherwise most of what is generated would be refused.
 KNOWN = {
@@ -55,6 +56,7 @@ KNOWN = {
     "path.execution": [SOME_EXECUTION],
     "path.cell": [SOME_CELL],
     "path.key": [SOME_KEY],
+    "path.share": [SOME_SHARE],
     "query.path": [*FILES, "data", "/mnt/data/data", "..", "nothing"],
     "query.wait": [0],
     "query.limit": [1, 50],
@@ -149,6 +151,9 @@ class Place:
         if "/files" in path:
             for name, content in FILES.items():
                 self.send("PUT", f"{here}/files/content", params={"path": name}, content=content)
+        if "/shares" in path:  # there may be so many
+            for share in self.send("GET", f"{here}/shares")["shares"]:
+                self.send("DELETE", f"{here}/shares/{share['id']}")
         if path.endswith(("/input", "/executions")) or "/{execution}" in path:
             self.send("POST", f"{here}/interrupt")
             self.execution = self._asking(here)
@@ -165,6 +170,8 @@ class Place:
             body.update({"after": cell} if "after" in body else {})
         if given.get("key") == SOME_KEY and self.headers:
             given["key"] = self.send("POST", "/api/v1/keys", json={})["id"]
+        if given.get("share") == SOME_SHARE:
+            given["share"] = self.send("POST", f"{here}/shares", json={})["id"]
         if case.method.upper() == "PATCH" and given.get("identifier") == "demo":
             given["identifier"] = self.demo  # which it is whatever its name
         if case.query.get("format") == "sse":  # of a live session it has no end

@@ -23,7 +23,7 @@ from sessions import audit, operations, retention
 from sessions.kernels import records, trace
 from sessions.kernels.records import ExecutionRecord, SessionRecord
 from sessions.kernels.trace import Asker
-from sessions.models import AuditEntry, Event, Execution, Session
+from sessions.models import AuditEntry, Event, Execution, Quota, Session
 from sessions.operations import SessionRef
 from sessions.recorder import DatabaseRecorder
 from sessions.states import AuditAction, ExecutionState
@@ -568,3 +568,15 @@ def test_a_key_that_is_revoked_twice_is_revoked_once(db):
 
     assert [keys.revoke(ApiKey.objects.filter(pk=key.pk)) for _ in range(2)] == [1, 0]
     assert AuditEntry.objects.filter(action=AuditAction.KEY_REVOKED).count() == 1
+
+
+def test_quotas_of_single_accounts_are_given_changed_and_taken(django_user_model, db):
+    ada = django_user_model.objects.create_user("ada")
+    quota = Quota.objects.create(account=ada, sessions=3)
+    quota.sessions, quota.output_bytes = None, 0
+    quota.save()
+    quota.delete()
+
+    said = AuditEntry.objects.filter(action=AuditAction.QUOTA_CHANGED).order_by("id")
+
+    assert [each.what for each in said] == ["ada sessions=3", "ada output_bytes=0", "ada"]

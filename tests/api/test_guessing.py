@@ -33,7 +33,7 @@ ID = "5b0e0c1e-71d2-4222-8333-944455556666"  # of nothing at all
 SECRET = "the-secret-itself"
 ADDRESSES = addresses()
 # What tells of the server, or of all one has, as it is at the moment.
-NAMELESS = ("login/", "logout/", "metrics", "workbench/")
+NAMELESS = ("login/", "logout/", "metrics", "workbench/", "api/v1/keys")
 # What is another one for each request.
 _OWN_HEADERS = {"x-request-id", "set-cookie", "content-security-policy", "content-length"}
 _TOKENS = re.compile(r"(nonce|value)=\"[\w-]{22,64}\"")

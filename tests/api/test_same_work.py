@@ -6,6 +6,7 @@ and compares, whichever of Python's it is.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from workbench.access import callers, keys, pages, signatures
+from workbench.access import audit, callers, keys, pages, signatures
 from workbench.access.callers import Asked, NotKnown
 from workbench.access.failures import Failures
 from workbench.access.models import ApiKey
@@ -52,7 +53,7 @@ def work_of(act: Callable[[], Any]) -> tuple[Counter[str], list[str]]:
             act()
         finally:
             sys.setprofile(before)
-    return called, [query["sql"].partition("WHERE")[0] for query in queries.captured_queries]
+    return called, [re.split("WHERE|VALUES", query["sql"])[0] for query in queries.captured_queries]
 
 
 @pytest.fixture
@@ -60,6 +61,7 @@ def closed(settings, monkeypatch):
     settings.WORKBENCH_IS_OPEN = False
     for module in (callers, pages):
         monkeypatch.setattr(module, "_failures", Failures(most=10_000, seconds=60))
+    monkeypatch.setattr(audit, "_written", Counter())
 
 
 # --- Keys ----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from django.test import AsyncClient
 from django.utils import timezone
 
 from sessions import operations, retention
-from sessions.models import Session
+from sessions.models import AuditEntry, Session
 from sessions.operations import SessionRef
 from tests.api.doors import Answer, Question, Route, ask, renderer_of, routes, shape_at
 from tests.api.sockets import APPLICATION, NOW, Socket, ended_session, frame_of
@@ -212,7 +212,7 @@ async def test_who_is_logged_in_stays_who_they_are(theirs):
     await client.get(f"/shared/{token}/")
 
     page = (await client.get(f"/workbench/{theirs.id}/")).content.decode()
-    assert "Logged in as bob" in page
+    assert ">bob</span>" in page
     assert "Shared</span>" in page
     assert (await client.get("/workbench/")).status_code == 200
     assert (await client.get(f"/api/v1/sessions/{theirs.id}/shares")).status_code == 403
@@ -503,6 +503,10 @@ def quick(monkeypatch):
 SOCKETS = ["sessions", "notebooks"]
 
 
+def test_who_is_let_out_is_out_within_ten_seconds():
+    assert middleware.LOOK_SECONDS + callers.KNOWN_SECONDS < 10
+
+
 async def connected(path: str, headers: Any) -> Socket:
     socket = Socket(APPLICATION, path, list(headers))
     is_accepted, _ = await socket.connect()
@@ -715,3 +719,29 @@ async def test_a_long_poll_does_not_outlive_the_link(theirs, quick, monkeypatch)
     answer = await ask(Question("GET", f"/api/v1/sessions/{theirs.id}/events?wait=30", headers))
 
     assert answer.status == 401
+
+
+# --- The audit -----------------------------------------------------------------------------------
+
+
+async def test_links_and_what_guests_do_are_in_the_audit(owner):
+    ref = SessionRef(owner_id=owner.pk, identifier="audited")
+    info = await operations.open_session(ref, origin="test")
+    session = await Session.objects.aget(pk=info.id)
+    share, token = await link_to(session, Scope.RUN)
+    headers = (*cookie_of(await visit(token)), (b"content-type", b"application/json"))
+    path = f"/api/v1/sessions/{info.id}/executions?wait=60"
+
+    ran = await ask(Question("POST", path, headers, b'{"code": "1"}'))
+    count = await sync_to_async(shares.revoke)(Share.objects.filter(pk=share.pk))
+    again = await sync_to_async(shares.revoke)(Share.objects.filter(pk=share.pk))
+
+    assert (ran.status, count, again) == (200, 1, 0)
+    kept = {entry.action: entry async for entry in AuditEntry.objects.all()}
+    assert kept["execution_ended"].key_id == share.id
+    assert kept["execution_ended"].account == ""
+    for action, what in (("link_made", f"{share.id}, to run code"), ("link_revoked", share.id)):
+        entry = kept[action]
+        assert (entry.what, entry.session_id, entry.identifier) == (what, info.id, "audited")
+    assert token not in json.dumps([entry.what for entry in kept.values()])
+    await operations.close_session(ref)

@@ -119,7 +119,7 @@ async def page(new_page) -> Page:
     return await new_page(viewport={"width": 1280, "height": 860})
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def person(closed_server: RunningServer, page: Page) -> Page:
     """The page of somebody who has logged in to the closed server."""
     await log_in(page, closed_server)

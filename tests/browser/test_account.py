@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import PERSON, log_in
@@ -20,10 +21,9 @@ def status_with(server: RunningServer, key: str, path: str = "/api/v1/keys") -> 
     return httpx.get(server.url + path, headers=headers, trust_env=False).status_code
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def account(person: Page, problems: Any) -> Page:
     """The page, reached from the header; a server that counts nothing has no usage to tell."""
-    problems.expect("404")
     await person.get_by_role("link", name=PERSON).click()
     await person.wait_for_url("**/account/")
     return person
@@ -102,7 +102,6 @@ async def test_an_open_server_says_what_there_is_instead(url: str, page: Page):
 async def test_the_account_is_accessible_also_on_a_phone(
     closed_server: RunningServer, new_page: Any, problems: Any, theme: Any
 ):
-    problems.expect("404")
     page = await new_page(**PHONE, color_scheme=theme)
     await log_in(page, closed_server)
     await page.goto(f"{closed_server.url}/account/")

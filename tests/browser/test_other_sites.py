@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 from playwright.async_api import Error as PlaywrightError
 
@@ -134,7 +135,7 @@ def hardened(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield server
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def context(browser: Any, hardened: Server) -> AsyncIterator[BrowserContext]:
     """A browser whose owner has logged in, by every name of the server."""
     context = await browser.new_context()
@@ -153,7 +154,7 @@ async def nothing_changes(server: Server) -> AsyncIterator[None]:
 
 
 # Another site, and another port of the same name: the cookies are sent to the latter's requests.
-@pytest.fixture(params=["localhost", "127.0.0.1"])
+@pytest_asyncio.fixture(loop_scope="module", params=["localhost", "127.0.0.1"])
 async def elsewhere(request: Any, context: BrowserContext, port: int) -> Page:
     page = await context.new_page()
     await page.goto(f"http://{request.param}:{port}/")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.notebook import Notebook
@@ -38,7 +39,7 @@ def closed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def owners(closed_server: RunningServer, page: Page, identifier: str) -> Notebook:
     """The notebook of a new session, as its owner has it open."""
     await page.goto(f"{closed_server.url}/workbench/")  # leads to the login

@@ -11,9 +11,8 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.utils import timezone
 
-from workbench.access import keys
+from workbench.access import keys, shares
 from workbench.access.keys import TooManyKeys, make_key
 from workbench.access.models import ApiKey, Scope, Share
 
@@ -141,5 +140,5 @@ class ShareAdmin(ModelAdmin):
     @admin.action(description="Revoke the selected links", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[Share]) -> None:
         """Links that are revoked stay in the list, and let nobody in."""
-        count = queryset.filter(revoked_at=None).update(revoked_at=timezone.now())
+        count = shares.revoke(queryset)
         messages.success(request, f"{count} revoked; who came by them is out within ten seconds.")

@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from sessions.audit import note
 from sessions.kernels import trace
 from sessions.kernels.trace import Asker
+from sessions.models import Quota
 from sessions.states import AuditAction
 from workbench.access.models import ApiKey
 from workbench.measures import metrics
@@ -122,3 +123,16 @@ def _account_deleted(instance: Any, **more: Any) -> None:
 @receiver(post_delete, sender=ApiKey)
 def _key_deleted(instance: ApiKey, **more: Any) -> None:
     note(AuditAction.KEY_DELETED, what=instance.key_id)
+
+
+@receiver(post_save, sender=Quota)
+def _quota_saved(instance: Quota, **more: Any) -> None:
+    names = [field.name for field in Quota._meta.fields if not field.primary_key]
+    given = {name: getattr(instance, name) for name in names}
+    said = [f"{name}={value}" for name, value in given.items() if value is not None]
+    note(AuditAction.QUOTA_CHANGED, what=" ".join([instance.account.get_username(), *said]))
+
+
+@receiver(post_delete, sender=Quota)
+def _quota_deleted(instance: Quota, **more: Any) -> None:
+    note(AuditAction.QUOTA_CHANGED, what=instance.account.get_username())

@@ -12,7 +12,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from importlib import import_module
 from typing import Any
@@ -39,7 +39,7 @@ WRONG_KEY = "This API key is not valid: it may be mistyped, revoked or expired."
 TOO_MANY = "Too many wrong keys came from your address. Try again in a minute."
 REPLAYED = "This request came before: sign each with a date of its own."
 READ_ONLY = "This API key may only read."
-LET_OUT = "Your access has ended: the link or the key was revoked, or you are logged out."
+LET_OUT = "Your access has ended: the link or the key is not good any more, or you are logged out."
 # A guest sees no session without having been given it: no account has this number.
 GUEST_ID = -1
 # A key is looked at again after so long: so long may one that was revoked still be good.
@@ -53,8 +53,9 @@ class Caller(Viewer):
 
     # The account's; empty at the open door, and for a guest.
     name: str = ""
-    # Empty for who is logged in.
-    key_id: str = ""
+    # Of a guest the links', joined by commas; empty for who is logged in. They stay who they are
+    # when one of several links ends.
+    key_id: str = field(default="", compare=False)
     # Whether they are nobody we know, but have a link to a session.
     is_guest: bool = False
 
@@ -207,13 +208,16 @@ async def _by_cookie(asked: Asked) -> Caller:
 
 def _known_by_cookies(cookies: Mapping[str, str], *, is_use: bool = True) -> Caller | None:
     """Whose browser this is: somebody's who is logged in, or a guest's; None if nobody's."""
-    shared = shares.sessions_of(cookies, is_use=is_use)
+    links = shares.good_in(cookies, is_use=is_use)
+    shared = shares.sessions_of(links)
     cookie = cookies.get(settings.SESSION_COOKIE_NAME)
     if cookie and (person := _logged_in(cookie)):
         return replace(person, shared=shared)
     if not shared:
         return None
-    return Caller(owner_id=GUEST_ID, may_run=False, shared=shared, is_guest=True)
+    # It is not known yet which of the sessions they want.
+    names = ",".join(sorted(link.id for link in links))
+    return Caller(owner_id=GUEST_ID, key_id=names, may_run=False, shared=shared, is_guest=True)
 
 
 def _logged_in(cookie: str) -> Caller | None:

@@ -75,7 +75,7 @@ class Login(LoginView):
 
     def get_context_data(self, **more: Any) -> dict[str, Any]:
         cookies = self.request.COOKIES
-        is_over = bool(shares.kept_in(cookies)) and not shares.sessions_of(cookies, is_use=False)
+        is_over = bool(shares.kept_in(cookies)) and not shares.good_in(cookies, is_use=False)
         return super().get_context_data(is_link_over=is_over, **more)
 
 

@@ -21,8 +21,10 @@ from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
 
+from sessions import audit
 from sessions.exceptions import LimitReached
 from sessions.models import Session
+from sessions.states import AuditAction
 from workbench.access.keys import ID_ALPHABET, USE_IS_NEWS
 from workbench.access.models import Scope, Share
 
@@ -62,7 +64,19 @@ def make_share(
         made_by_id=made_by,
         expires_at=expires_at,
     )
+    audit.note(AuditAction.LINK_MADE, session.id, what=f"{share.id}, to {Scope(scope).label}")
     return share, token
+
+
+def revoke(shares: QuerySet[Share]) -> int:
+    """Let nobody in by these links any more; how many were not revoked before."""
+    now = timezone.now()
+    count = 0
+    for share in shares.filter(revoked_at=None):
+        if Share.objects.filter(pk=share.pk, revoked_at=None).update(revoked_at=now):
+            audit.note(AuditAction.LINK_REVOKED, share.session_id, what=share.id)
+            count += 1
+    return count
 
 
 def good_shares() -> QuerySet[Share]:
@@ -82,19 +96,21 @@ def find_share(token: str) -> Share | None:
     return share
 
 
-def sessions_of(cookies: Mapping[str, str], *, is_use: bool = True) -> dict[UUID, bool]:
-    """The sessions that a browser's links lead to, and whether it may run code there.
-
-    ``is_use`` False: they are only looked at again.
-    """
+def good_in(cookies: Mapping[str, str], *, is_use: bool = True) -> list[Share]:
+    """The good ones of a browser's links. ``is_use`` False: they are only looked at again."""
     kept = kept_in(cookies)
     if not kept:
-        return {}
+        return []
     good = list(good_shares().filter(id__in=kept))
     if is_use:
         _note_use(good)
+    return good
+
+
+def sessions_of(shares: list[Share]) -> dict[UUID, bool]:
+    """The sessions that links lead to, and whether they let run code there."""
     found: dict[UUID, bool] = {}
-    for share in good:  # of several to one session the better
+    for share in shares:  # of several to one session the better
         found[share.session_id] = found.get(share.session_id, False) or share.scope == Scope.RUN
     return found
 

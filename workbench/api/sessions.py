@@ -156,7 +156,7 @@ class SessionAddressView(SessionView):
         name = json_fields(request, shapes.NewName).get("identifier")
         if not isinstance(name, str) or not name:
             raise InvalidValue("“identifier” must be text that is not empty.")
-        session = await self.live_session(request)
+        session = await self.live_session(request, is_owners=True)
         await operations.rename_session(ref_to(session), name)
         await session.arefresh_from_db()
         return json_response(describe(session))

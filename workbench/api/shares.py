@@ -95,7 +95,7 @@ class ShareView(SessionView):
         """
         session = await self.session_of(request, is_owners=True)
         good = shares.good_shares().filter(session=session, id=self.kwargs["share"])
-        if not await good.aupdate(revoked_at=timezone.now()):
+        if not await sync_to_async(shares.revoke)(good):
             raise ShareNotFound
         return no_content()
 

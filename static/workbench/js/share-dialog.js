@@ -20,6 +20,7 @@ export class ShareDialog {
   #session;
   /** @type {ReturnType<typeof setTimeout> | undefined} */ #copied;
   /** The id of the link whose text is shown. */ #made = "";
+  /** Of what was asked or done last: an older list does not bring a revoked link back. */ #turn = 0;
 
   /** @param {string} session its id */
   constructor(session) {
@@ -45,7 +46,9 @@ export class ShareDialog {
   }
 
   async #list() {
+    const turn = ++this.#turn;
     const { shares } = await request("GET", this.#route("shares"));
+    if (turn !== this.#turn) return;
     find("[data-list]", this.#dialog).replaceChildren(...shares.map((/** @type {Share} */ share) => this.#row(share)));
     find("[data-links]", this.#dialog).hidden = !shares.length;
   }
@@ -102,6 +105,7 @@ export class ShareDialog {
     const { id = "" } = row.dataset;
     const next = (row.nextElementSibling ?? row.previousElementSibling)?.querySelector("button");
     button.disabled = true;
+    this.#turn += 1;
     await this.#try(async () => {
       await request("DELETE", this.#route(`shares/${encodeURIComponent(id)}`));
       if (id === this.#made) this.#forget();

@@ -13,7 +13,7 @@ const PROBE_MS = 20_000;
 // sends one along.
 const REFUSED = new Map([
   [4400, ""],
-  [4401, "Your access has ended: the link or the key was revoked, or you are logged out."],
+  [4401, "Your access has ended: the link or the key is not good any more, or you are logged out."],
   [4404, ""],
 ]);
 
