@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.template.defaultfilters import filesizeformat
 
 from files.models import SessionFile
-from sessions.admin import ReadOnlyAdmin
+from sessions.admin.base import ReadOnlyAdmin
 
 
 @admin.register(SessionFile)

@@ -8,7 +8,7 @@ from asgiref.sync import async_to_sync
 from django.http import HttpRequest, JsonResponse
 
 from sessions import operations
-from sessions.admin_words import COLOURS, span_text
+from sessions.admin.words import COLOURS, span_text
 from sessions.exceptions import HostUnavailable
 from sessions.kernels.limits import size_text
 from sessions.kernels.records import now
