@@ -392,7 +392,7 @@ async def key_of(name: str, scope: Scope = Scope.RUN) -> str:
 async def test_an_owner_makes_sees_and_revokes_links(theirs):
     key = await key_of("ada")
 
-    made = await manage(key, "POST", "", {"scope": "run", "expires_in_seconds": 3600})
+    made = await manage(key, "POST", "", {"scope": "run", "expires_in_seconds": 3600.0})
     listed = await manage(key, "GET", "")
     token = made.json()["url"].rstrip("/").rpartition("/")[2]
     opened = await visit(token)

@@ -111,8 +111,9 @@ def _expiry(body: dict[str, Any]) -> datetime | None:
     seconds = body.get("expires_in_seconds")
     if seconds is None:
         return None
-    is_whole = isinstance(seconds, int) and not isinstance(seconds, bool)
-    if not is_whole or not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+    # A whole number in JSON may be written 60.0.
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not (is_number and seconds % 1 == 0 and LEAST_SECONDS <= seconds <= MOST_SECONDS):
         allowed = f"{LEAST_SECONDS} to {MOST_SECONDS:,}"
         raise InvalidValue(f"“expires_in_seconds” must be a whole number, {allowed}.")
     return timezone.now() + timedelta(seconds=seconds)
