@@ -146,6 +146,9 @@ class Place:
     def prepare(self, path: str) -> None:
         """An operation finds what it is about, whatever an earlier one did to it."""
         self.statuses = set()
+        for session in self.send("GET", "/api/v1/sessions?state=live")["sessions"]:
+            if session["identifier"] != "demo":  # or there might be no room for it
+                self.send("DELETE", f"/api/v1/sessions/{session['id']}")
         self.demo = self.send("POST", "/api/v1/sessions", json={"identifier": "demo"})["id"]
         here = f"/api/v1/sessions/{self.demo}"
         if "/files" in path:

@@ -11,7 +11,14 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    async_playwright,
+    expect,
+)
 
 from tests.browser.notebook import Notebook
 from tests.running import RunningServer, made_person
@@ -87,6 +94,11 @@ class Problems:
         return [each for each in self.seen if not any(part in each for part in self._expected)]
 
 
+def told(line: ConsoleMessage) -> str:
+    """What a page complains of, and where."""
+    return f"{line.text} ({line.location['url']})"
+
+
 @pytest.fixture
 def problems() -> Problems:
     """What pages complain of; a test that provokes complaints expects them."""
@@ -105,13 +117,15 @@ async def new_page(browser: Browser, problems: Problems) -> AsyncIterator[object
         page = await context.new_page()
         page.set_default_timeout(WAIT_MILLISECONDS)
         page.on("pageerror", lambda error: problems.seen.append(error.stack or str(error)))
-        page.on("console", lambda line: line.type == "error" and problems.seen.append(line.text))
+        page.on("console", lambda line: line.type == "error" and problems.seen.append(told(line)))
         return page
 
     yield open_page
+    # Before anything is awaited: what pages say of sessions that went with the test is not part of it.
+    unexpected = problems.unexpected
     for context in contexts:
         await context.close()
-    assert problems.unexpected == []
+    assert unexpected == []
 
 
 @pytest_asyncio.fixture(loop_scope="module")
