@@ -9,7 +9,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, CharField, Count, Min, OuterRef, Q, Subquery, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    Min,
+    OuterRef,
+    Q,
+    Subquery,
+    TextField,
+    Value,
+    When,
+)
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce, Concat, Left, Right
 
@@ -122,11 +132,17 @@ def _with_numbers(sessions: Any) -> Any:
                 When(
                     type=EventType.ERROR,
                     then=Left(
-                        Concat(KT("data__ename"), Value(": "), KT("data__evalue")), OUTPUT_READ
+                        Concat(
+                            KT("data__ename"),
+                            Value(": "),
+                            KT("data__evalue"),
+                            output_field=TextField(),
+                        ),
+                        OUTPUT_READ,
                     ),
                 ),
                 default=Left(KT("data__data__text/plain"), OUTPUT_READ),
-                output_field=CharField(),
+                output_field=TextField(),
             )
         )
     )
@@ -142,7 +158,9 @@ def _with_numbers(sessions: Any) -> Any:
         execution_waiting=Count("executions", filter=unfinished),
         running_since=Min("executions__started_at", filter=running),
         newest_type=Subquery(newest_of_running.order_by("-number").values("type")[:1]),
-        output=Coalesce(Subquery(newest_output.values("line")[:1]), Value("")),
+        output=Coalesce(
+            Subquery(newest_output.values("line")[:1]), Value(""), output_field=TextField()
+        ),
     )
 
 
