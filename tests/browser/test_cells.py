@@ -300,3 +300,21 @@ async def held_back(page) -> HeldBack:
 
     await page.route_web_socket(re.compile(r"/ws/notebooks/"), connected)
     return frames
+
+
+async def test_keys_that_come_faster_than_frames_find_the_cells_where_they_are(notebook):
+    await notebook.add("'first'")
+    await notebook.command("b")
+    await notebook.command()
+    await notebook.cell(1).evaluate(
+        """(cell) => {
+            const press = (key, more) => document.activeElement.dispatchEvent(
+                new KeyboardEvent("keydown", { key, code: key, bubbles: true, cancelable: true, ...more }));
+            press("ArrowUp", { altKey: true });
+            press("ArrowDown");
+            press("ArrowUp");
+        }"""
+    )
+
+    await expect(notebook.cell(1)).to_contain_text("'first'")
+    await expect(notebook.cell(0)).to_be_focused()

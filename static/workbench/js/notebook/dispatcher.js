@@ -11,13 +11,15 @@ export class Dispatcher {
   /** @type {Actions} */ #actions = {};
   #state;
   #session;
+  #settle;
 
   /**
    * @param {() => import("../fold.js").State} state
    * @param {{may_run: boolean, is_mine: boolean}} session what the person may do in it
+   * @param {() => void} settle show what the command before has changed
    */
-  constructor(state, session) {
-    [this.#state, this.#session] = [state, session];
+  constructor(state, session, settle) {
+    [this.#state, this.#session, this.#settle] = [state, session, settle];
     document.addEventListener("click", (event) => this.#click(event));
   }
 
@@ -36,7 +38,10 @@ export class Dispatcher {
 
   /** @param {string} id */
   run = (id) => {
-    if (this.can(id)) void this.#actions[id]?.();
+    if (!this.can(id)) return;
+    // Keys come faster than frames: “the next cell” is the next one of now.
+    this.#settle();
+    void this.#actions[id]?.();
   };
 
   /** The command as an item of a menu. @param {string} id */

@@ -39,7 +39,7 @@ const doc = new NotebookDocument();
 const sync = new NotebookSync(doc, session.id);
 const connection = new Connection(session.id, () => log.lastNumber);
 const arrivals = new Arrivals();
-const dispatcher = new Dispatcher(() => log.state, session);
+const dispatcher = new Dispatcher(() => log.state, session, () => isDrawing && drawCells());
 // Widgets of who may only look show what they are, and say nothing to the kernel.
 const frames = makeFrames({ id: session.id, send: (frame) => session.may_run && send(frame), state: () => log.state, notebook: doc });
 const view = new NotebookView(find("[data-cells]"), {
