@@ -21,4 +21,5 @@ def closed(host, settings, monkeypatch):
     """A server that lets in only whom it knows; nobody was wrong before, or is remembered."""
     settings.WORKBENCH_IS_OPEN = False
     monkeypatch.setattr(callers, "_failures", Failures(most=10_000, seconds=60))
-    monkeypatch.setattr(callers, "_known", type(callers._known)())
+    for memory in ("_known", "_seen"):
+        monkeypatch.setattr(callers, memory, type(callers._known)())

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core import signing
-from django.db import OperationalError
+from django.db import OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
@@ -49,10 +49,13 @@ class TooManyShares(LimitReached):
     code = "too_many_shares"
 
 
+@transaction.atomic
 def make_share(
     session: Session, *, scope: Scope, made_by: int | None, expires_at: datetime | None
 ) -> tuple[Share, str]:
     """Make a link, and its secret text. Raises TooManyShares."""
+    # Two at once shall not both be the last. SQLite has one writer anyway.
+    Session.objects.select_for_update().get(pk=session.pk)
     if good_shares().filter(session=session).count() >= MOST_OF_SESSION:
         raise TooManyShares
     token = secrets.token_urlsafe(TOKEN_BYTES)

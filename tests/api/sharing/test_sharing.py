@@ -1,7 +1,8 @@
-"""Links to sessions: who comes in by one, where to, what they may do there, and when it ends."""
+"""Links to sessions: who comes in by one, where to, and what they may do there."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
 from http.cookies import SimpleCookie
@@ -11,100 +12,34 @@ from uuid import uuid4
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import AsyncClient
 from django.utils import timezone
 
 from sessions import operations, retention
 from sessions.models import AuditEntry, Session
 from sessions.operations import SessionRef
-from tests.api.doors import Answer, Question, Route, ask, renderer_of, routes, shape_at
-from tests.api.sockets import APPLICATION, NOW, Socket, ended_session, frame_of
-from workbench.access import callers, keys, middleware, shares
-from workbench.access.failures import Failures
-from workbench.access.models import ApiKey, Scope, Share
-from workbench.api import events
+from tests.api.doors import Question, ask, shape_at
+from tests.api.sharing.links import (
+    PASSWORD,
+    PUBLIC,
+    ROUTES,
+    cookie_of,
+    guest,
+    is_for_guests,
+    key_of,
+    link_to,
+    live_session,
+    manage,
+    methods_of,
+    question,
+    visit,
+)
+from tests.api.sockets import ended_session
+from workbench.access import shares
+from workbench.access.models import Scope, Share
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("closed")]
-
-PASSWORD = "correct horse"
-PUBLIC = {"", "backendai", "backendai/", "healthz", "livez", "login/", "logout/"} | {
-    "shared/%(token)s/"
-}
-# Where somebody with a link is let in.
-FOR_GUESTS = {"workbench/%(identifier)s/", "output-frame/", "api/v1/kernelspecs"}
-NATIVE = "api/v1/sessions/%(identifier)s"
-ROUTES = [route for route in routes() if not route.template.startswith("admin/")]
-
-
-@pytest.fixture
-def closed(host, settings, monkeypatch):
-    settings.WORKBENCH_IS_OPEN = False
-    monkeypatch.setattr(callers, "_failures", Failures(most=10_000, seconds=60))
-    for memory in ("_known", "_seen"):
-        monkeypatch.setattr(callers, memory, type(callers._known)())
-
-
-@pytest.fixture
-async def owner() -> Any:
-    return await get_user_model().objects.acreate_user("ada", password=PASSWORD)
-
-
-@pytest.fixture
-async def theirs(owner) -> Session:
-    """A session of the owner's, of which only rows are known."""
-    return await live_session("s", owner)
-
-
-async def live_session(name: str, owner: Any) -> Session:
-    times = {"created_at": NOW, "last_active_at": NOW}
-    fields = {"kernel_name": "python3", "origin": "test", "state": "idle", "host": "gone"}
-    session: Session = await Session.objects.acreate(
-        identifier=name, owner=owner, **fields, **times
-    )
-    return session
-
-
-async def link_to(session: Session, scope: Scope = Scope.READ, **more: Any) -> tuple[Share, str]:
-    made: tuple[Share, str] = await sync_to_async(shares.make_share)(
-        session, scope=scope, made_by=session.owner_id, **{"expires_at": None, **more}
-    )
-    return made
-
-
-async def visit(token: str, *, cookies: str = "") -> Answer:
-    headers = ((b"cookie", cookies.encode()),) if cookies else ()
-    return await ask(Question("GET", f"/shared/{token}/", headers))
-
-
-async def guest(session: Session, scope: Scope = Scope.READ) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers of a browser that has opened a link."""
-    _, token = await link_to(session, scope)
-    return cookie_of(await visit(token))
-
-
-def cookie_of(answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
-    cookie = SimpleCookie(answer.headers["set-cookie"])[shares.COOKIE]
-    return ((b"cookie", f"{shares.COOKIE}={cookie.value}".encode()),)
-
-
-def bearer(text: str) -> tuple[tuple[bytes, bytes], ...]:
-    return ((b"authorization", b"Bearer " + text.encode()),)
-
-
-def question(route: Route, method: str, headers: Any, name: str) -> Question:
-    path = route.template % {**dict.fromkeys(route.parts, "x"), "identifier": name}
-    label = (b"content-type", b"application/json")
-    return Question(method, f"/{path}?identifier={name}", (label, *headers), b"{}")
-
-
-def is_for_guests(route: Route) -> bool:
-    is_of_a_session = route.template.startswith(NATIVE)
-    return route.template in FOR_GUESTS or (is_of_a_session and "/shares" not in route.template)
-
-
-def methods_of(route: Route) -> list[str]:
-    return ["GET"] if renderer_of(route) is None else route.methods
 
 
 # --- Coming in -----------------------------------------------------------------------------------
@@ -376,19 +311,6 @@ def texts_of(run: Any) -> list[str]:
 # --- Making and revoking -------------------------------------------------------------------------
 
 
-async def manage(key: str, method: str, path: str, body: Any = None) -> Answer:
-    label = (b"content-type", b"application/json")
-    content = b"" if body is None else json.dumps(body).encode()
-    return await ask(
-        Question(method, f"/api/v1/sessions/s/shares{path}", (label, *bearer(key)), content)
-    )
-
-
-async def key_of(name: str, scope: Scope = Scope.RUN) -> str:
-    text: str = (await sync_to_async(keys.make_key_for)(name, scope=scope)).text
-    return text
-
-
 async def test_an_owner_makes_sees_and_revokes_links(theirs):
     key = await key_of("ada")
 
@@ -489,236 +411,23 @@ async def test_at_the_open_door_links_lead_to_what_everybody_sees(owner, theirs,
     assert (await visit(hidden)).status == 404
 
 
-# --- What stays open -----------------------------------------------------------------------------
+async def test_there_are_never_more_links_than_there_may_be(theirs, monkeypatch):
+    """Also if many are made at once, each by a thread with a connection of its own."""
+    monkeypatch.setattr(shares, "MOST_OF_SESSION", 3)
 
+    def make() -> bool:
+        try:
+            shares.make_share(theirs, scope=Scope.READ, made_by=theirs.owner_id, expires_at=None)
+        except shares.TooManyShares:
+            return False
+        finally:
+            connection.close()
+        return True
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Looks that come at once, and remember nothing."""
-    monkeypatch.setattr(middleware, "LOOK_SECONDS", 0.02)
-    monkeypatch.setattr(events, "KEEP_ALIVE_SECONDS", 0.02)
-    monkeypatch.setattr(callers, "KNOWN_SECONDS", 0.0)
+    made = await asyncio.gather(*(asyncio.to_thread(make) for _ in range(16)))
 
-
-SOCKETS = ["sessions", "notebooks"]
-
-
-def test_who_is_let_out_is_out_within_ten_seconds():
-    assert middleware.LOOK_SECONDS + callers.KNOWN_SECONDS < 10
-
-
-async def connected(path: str, headers: Any) -> Socket:
-    socket = Socket(APPLICATION, path, list(headers))
-    is_accepted, _ = await socket.connect()
-    assert is_accepted
-    return socket
-
-
-async def closed_with(socket: Socket) -> tuple[int, str]:
-    while (message := await socket.receive_output())["type"] != "websocket.close":
-        pass
-    return message["code"], message["reason"]
-
-
-@pytest.mark.parametrize("kind", SOCKETS)
-async def test_a_guest_watches_and_a_link_to_look_changes_nothing(theirs, kind):
-    socket = await connected(f"/ws/{kind}/{theirs.id}/", await guest(theirs))
-    await frame_of(socket, "live")
-    edit = {"type": "edit", "edit": "1", "cells": []}
-    frames: list[dict[str, Any]] = [edit] if kind == "notebooks" else SESSION_CHANGES
-
-    for frame in frames:
-        await socket.send_json_to(frame)
-        answer = await frame_of(socket, "error")
-        assert (answer["code"], answer["in_reply_to"]) == ("not_allowed", frame["type"])
-    await socket.send_json_to({"type": "ping"})
-    await frame_of(socket, "pong")
-    await socket.disconnect()
-    assert not await theirs.executions.aexists()
-    assert not await theirs.cells.aexists()
-
-
-SESSION_CHANGES: list[dict[str, Any]] = [
-    {"type": "execute", "code": "1"},
-    {"type": "interrupt"},
-    {"type": "restart"},
-    {"type": "close"},
-    {"type": "input", "text": "x"},
-    {"type": "cancel", "execution": "x"},
-    {"type": "comm", "kind": "msg", "comm_id": "x"},
-    {"type": "complete", "question": "1", "code": "a", "cursor": 1},
-    {"type": "inspect", "question": "1", "code": "a", "cursor": 1},
-    {"type": "variables", "question": "1"},
-    {"type": "table", "question": "1", "name": "a"},
-]
-
-
-async def test_who_may_only_look_may_ask_what_it_uses(theirs):
-    socket = await connected(f"/ws/sessions/{theirs.id}/", await guest(theirs))
-    await socket.send_json_to({"type": "resources", "question": "1"})
-
-    answer = await frame_of(socket, "resources", "error")
-    assert answer.get("code") == "session_not_found"  # by the host, which has only heard of it
-    await socket.disconnect()
-
-
-async def test_a_link_to_run_does_not_end_the_session(theirs):
-    socket = await connected(f"/ws/sessions/{theirs.id}/", await guest(theirs, Scope.RUN))
-    await socket.send_json_to({"type": "close"})
-
-    assert (await frame_of(socket, "error"))["code"] == "not_allowed"
-    await socket.disconnect()
-
-
-async def test_a_guest_writes_in_the_notebook_of_a_link_to_run(theirs):
-    socket = await connected(f"/ws/notebooks/{theirs.id}/", await guest(theirs, Scope.RUN))
-    cell = {"id": str(uuid4()), "kind": "code", "source": "1", "position": "a"}
-    await socket.send_json_to({"type": "edit", "edit": "1", "cells": [cell]})
-
-    assert (await frame_of(socket, "edited", "error"))["type"] == "edited"
-    await socket.disconnect()
-
-
-@pytest.mark.parametrize("path", ["sessions/", "sessions/s/", "sessions/%s/", "notebooks/%s/"])
-async def test_a_guests_sockets_are_those_of_the_session(owner, theirs, path):
-    other = await live_session("other", owner)
-    socket = Socket(APPLICATION, f"/ws/{path.replace('%s', str(other.id))}")
-    socket.scope["headers"] = list(await guest(theirs, Scope.RUN))
-    is_accepted, _ = await socket.connect()
-
-    assert not is_accepted or (await closed_with(socket))[0] == 4401
-
-
-@pytest.mark.parametrize("kind", SOCKETS)
-@pytest.mark.parametrize("how", ["revoked", "expired", "inactive"])
-async def test_a_guest_is_let_out_of_what_is_open(theirs, quick, kind, how):
-    socket = await connected(f"/ws/{kind}/{theirs.id}/", await guest(theirs, Scope.RUN))
-    await frame_of(socket, "live")
-    match how:
-        case "revoked":
-            await Share.objects.aupdate(revoked_at=timezone.now())
-        case "expired":
-            await Share.objects.aupdate(expires_at=timezone.now() - timedelta(seconds=1))
-        case "inactive":
-            await get_user_model().objects.aupdate(is_active=False)
-
-    code, reason = await closed_with(socket)
-
-    assert (code, reason) == (4401, callers.LET_OUT)
-    await socket.disconnect()
-
-
-@pytest.mark.parametrize("how", ["revoked", "inactive", "logged out"])
-async def test_everybody_else_is_let_out_as_well(owner, theirs, quick, how):
-    if how == "logged out":
-        client = AsyncClient()
-        await client.post("/login/", {"username": "ada", "password": PASSWORD})
-        headers = ((b"cookie", f"sessionid={client.cookies['sessionid'].value}".encode()),)
-    else:
-        headers = bearer(await key_of("ada"))
-    socket = await connected("/ws/sessions/", headers)
-    await frame_of(socket, "live")
-    match how:
-        case "revoked":
-            await ApiKey.objects.aupdate(revoked_at=timezone.now())
-        case "inactive":
-            await get_user_model().objects.aupdate(is_active=False)
-        case "logged out":
-            await client.post("/logout/")
-
-    assert (await closed_with(socket))[0] == 4401
-    await socket.disconnect()
-
-
-async def test_one_link_that_ends_leaves_the_others_alone(owner, theirs, quick):
-    other = await live_session("other", owner)
-    share, token = await link_to(theirs)
-    _, more = await link_to(other)
-    first = cookie_of(await visit(token))
-    both = cookie_of(await visit(more, cookies=first[0][1].decode()))
-    gone = await connected(f"/ws/sessions/{theirs.id}/", both)
-    stays = await connected(f"/ws/sessions/{other.id}/", both)
-
-    await Share.objects.filter(id=share.id).aupdate(revoked_at=timezone.now())
-
-    assert (await closed_with(gone))[0] == 4401
-    await stays.send_json_to({"type": "ping"})
-    await frame_of(stays, "pong")
-    for socket in (gone, stays):
-        await socket.disconnect()
-
-
-async def test_a_page_that_comes_back_too_late_is_told_why(theirs):
-    headers = await guest(theirs)
-    await Share.objects.aupdate(revoked_at=timezone.now())
-    socket = await connected(f"/ws/sessions/{theirs.id}/", headers)
-
-    assert await closed_with(socket) == (4401, callers.LET_OUT)
-
-
-async def test_without_a_database_nobody_is_let_out(theirs, quick, monkeypatch):
-    socket = await connected(f"/ws/sessions/{theirs.id}/", await guest(theirs))
-    await frame_of(socket, "live")
-    looks: list[None] = []
-
-    def away(_: Any) -> None:
-        looks.append(None)
-        raise OperationalError("database is locked")
-
-    monkeypatch.setattr(callers, "_look_again", away)
-    while len(looks) < 3:
-        await socket.send_json_to({"type": "ping"})
-        await frame_of(socket, "pong")
-    await socket.disconnect()
-
-
-async def test_many_sockets_of_one_person_ask_the_database_once(theirs, monkeypatch):
-    headers = await guest(theirs)
-    asked = middleware._asked_by_socket(
-        {"headers": list(headers), "path": f"/ws/sessions/{theirs.id}/"}
-    )
-    looks: list[None] = []
-    look = callers._look_again
-    monkeypatch.setattr(callers, "_look_again", lambda asked: looks.append(None) or look(asked))
-
-    seen = [await callers.find_again(asked) for _ in range(50)]
-
-    assert len(looks) == 1
-    assert all(each.shared == {theirs.id: False} for each in seen)
-
-
-async def test_a_stream_ends_with_its_readers_access(theirs, quick, monkeypatch):
-    headers = await guest(theirs)
-    seen: list[bool] = []
-    still = middleware.still_sees
-
-    async def look(*about: Any) -> bool:
-        seen.append(await still(*about))
-        await Share.objects.aupdate(revoked_at=timezone.now())  # after the first look
-        return seen[-1]
-
-    monkeypatch.setattr(events, "still_sees", look)
-    monkeypatch.setattr(events, "LOOK_SECONDS", 0.0)
-    client = AsyncClient()
-    client.cookies[shares.COOKIE] = headers[0][1].decode().partition("=")[2]
-    answer: Any = await client.get(f"/api/v1/sessions/{theirs.id}/events?format=sse")
-
-    text = b"".join([piece async for piece in answer.streaming_content]).decode()
-
-    assert seen == [True, False]
-    assert "event: end" not in text
-
-
-async def test_a_long_poll_does_not_outlive_the_link(theirs, quick, monkeypatch):
-    headers = await guest(theirs)
-
-    async def waits(*_: Any) -> None:
-        await Share.objects.aupdate(revoked_at=timezone.now())
-
-    monkeypatch.setattr(events.history, "wait_for_event", waits)
-    answer = await ask(Question("GET", f"/api/v1/sessions/{theirs.id}/events?wait=30", headers))
-
-    assert answer.status == 401
+    assert sum(made) == 3
+    assert await Share.objects.acount() == 3
 
 
 # --- The audit -----------------------------------------------------------------------------------
