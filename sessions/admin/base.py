@@ -9,11 +9,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sessions.admin.words import (
-    COLOURS,
-    marked,
-)
-from sessions.models import Execution, Session
+from sessions.admin.words import COLOURS, link_to, marked
+from sessions.models import Cell, Event, Execution, Notebook, Session
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
@@ -45,3 +42,11 @@ class ReadOnlyAdmin(ModelAdmin):
             marked(row, "state") if isinstance(row, Session) else "",
             row.get_state_display(),
         )
+
+
+class OfSession(ReadOnlyAdmin):
+    """Rows that belong to a session."""
+
+    @admin.display(description="session", ordering="session__identifier")
+    def session_link(self, row: Execution | Event | Notebook | Cell) -> SafeString:
+        return link_to(row.session)

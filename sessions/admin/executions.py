@@ -13,11 +13,10 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sessions.admin.base import ReadOnlyAdmin
+from sessions.admin.base import OfSession
 from sessions.admin.words import (
     LINE_SHOWN,
     line_of,
-    link_to,
     links_to,
     rows_of,
     text_block,
@@ -28,7 +27,7 @@ from sessions.outcomes import fold
 
 
 @admin.register(Execution)
-class ExecutionAdmin(ReadOnlyAdmin):
+class ExecutionAdmin(OfSession):
     """Executions, with what came out of them."""
 
     list_display = (
@@ -105,10 +104,6 @@ class ExecutionAdmin(ReadOnlyAdmin):
     def code_line(self, execution: Execution) -> SafeString:
         return line_of(execution.code)
 
-    @admin.display(description="session", ordering="session__identifier")
-    def session_link(self, execution: Execution) -> SafeString:
-        return link_to(execution.session)
-
     @admin.display(description="owner", empty_value="open door")
     def owner_name(self, execution: Execution) -> str | None:
         owner = execution.session.owner
@@ -151,7 +146,7 @@ class ExecutionAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Event)
-class EventAdmin(ReadOnlyAdmin):
+class EventAdmin(OfSession):
     """The log. No date hierarchy: it would read the whole of it for each page."""
 
     list_display = ("number", "type", "session_link", "execution_link", "at", "data_line")
@@ -162,10 +157,6 @@ class EventAdmin(ReadOnlyAdmin):
     ordering = ("-id",)
     fields = ("number", "type", "at", "session_link", "execution_link", "whole_data")
     readonly_fields = ("session_link", "execution_link", "whole_data")
-
-    @admin.display(description="session", ordering="session__identifier")
-    def session_link(self, event: Event) -> SafeString:
-        return link_to(event.session)
 
     @admin.display(description="execution")
     def execution_link(self, event: Event) -> SafeString | None:

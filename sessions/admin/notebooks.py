@@ -11,11 +11,10 @@ from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from sessions.admin.base import ReadOnlyAdmin
+from sessions.admin.base import OfSession
 from sessions.admin.words import (
     LINE_SHOWN,
     line_of,
-    link_to,
     links_to,
     rows_of,
     text_block,
@@ -24,7 +23,7 @@ from sessions.models import Cell, Notebook
 
 
 @admin.register(Notebook)
-class NotebookAdmin(ReadOnlyAdmin):
+class NotebookAdmin(OfSession):
     """Notebooks, once somebody has written in them."""
 
     list_display = ("session_link", "version", "cell_count")
@@ -40,10 +39,6 @@ class NotebookAdmin(ReadOnlyAdmin):
         notebooks: QuerySet[Notebook] = super().get_queryset(request)
         kept = Count("session__cells", filter=Q(session__cells__is_deleted=False))
         return notebooks.annotate(cells=kept)
-
-    @admin.display(description="session", ordering="session__identifier")
-    def session_link(self, notebook: Notebook) -> SafeString:
-        return link_to(notebook.session)
 
     @admin.display(description="cells", ordering="cells")
     def cell_count(self, notebook: Any) -> int:
@@ -61,7 +56,7 @@ class NotebookAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Cell)
-class CellAdmin(ReadOnlyAdmin):
+class CellAdmin(OfSession):
     """Cells that people wrote, deleted ones too; those that executions make have no row."""
 
     list_display = ("source_line", "kind", "session_link", "version", "is_deleted", "size_bytes")
@@ -99,10 +94,6 @@ class CellAdmin(ReadOnlyAdmin):
     @admin.display(description="source", ordering="source")
     def source_line(self, cell: Any) -> SafeString:
         return line_of(cell.beginning)
-
-    @admin.display(description="session", ordering="session__identifier")
-    def session_link(self, cell: Cell) -> SafeString:
-        return link_to(cell.session)
 
     @admin.display(description="see")
     def links(self, cell: Cell) -> SafeString:

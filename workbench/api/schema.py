@@ -48,35 +48,17 @@ IDENTIFIER = {
     "schema": {"type": "string", "pattern": r"^\S+$"},
     "example": "demo",
 }
-EXECUTION = {
-    "name": "execution",
-    "in": "path",
-    "required": True,
-    "description": "An execution's id.",
-    "schema": {"type": "string", "format": "uuid"},
-}
-CELL = {
-    "name": "cell",
-    "in": "path",
-    "required": True,
-    "description": "A cell's id.",
-    "schema": {"type": "string", "format": "uuid"},
-}
-KEY = {
-    "name": "key",
-    "in": "path",
-    "required": True,
-    "description": "A key's id.",
-    "schema": {"type": "string", "pattern": "^[A-Z0-9]{1,64}$"},
-    "example": "ABCDEFGHJKLMNPQR",
-}
-SHARE = {
-    "name": "share",
-    "in": "path",
-    "required": True,
-    "description": "A link's id.",
-    "schema": {"type": "string", "pattern": r"^[A-Z2-9]+$"},
-}
+
+
+def _id(name: str, about: str, schema: dict[str, str], **more: Any) -> dict[str, Any]:
+    place = {"name": name, "in": "path", "required": True}
+    return {**place, "description": about, "schema": {"type": "string", **schema}, **more}
+
+
+EXECUTION = _id("execution", "An execution's id.", {"format": "uuid"})
+CELL = _id("cell", "A cell's id.", {"format": "uuid"})
+KEY = _id("key", "A key's id.", {"pattern": "^[A-Z0-9]{1,64}$"}, example="ABCDEFGHJKLMNPQR")
+SHARE = _id("share", "A link's id.", {"pattern": "^[A-Z2-9]+$"})
 # The parts of addresses, by their names.
 PARTS = {part["name"]: part for part in (IDENTIFIER, EXECUTION, CELL, KEY, SHARE)}
 WHO_ASKS = {"WWW-Authenticate": "How to say who you are."}
