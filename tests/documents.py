@@ -21,7 +21,6 @@ from tests.running import ROOT, RunningServer
 RESULTS = {"printed", "shown"}
 MARKS = {"", "run", "serve", "cell", *RESULTS}
 ADDRESS, AZURE_ADDRESS = "http://127.0.0.1:8000", "http://127.0.0.1:6000"
-CLIENTS = ROOT / ".venv-clients"
 BLOCK_SECONDS = 60.0
 
 _FENCE = re.compile(r"^```(\w*)(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.documents import CLIENTS, Reader, pages, steps
+from tests.clients.installed import programs_of
+from tests.documents import Reader, pages, steps
 from tests.running import ROOT, RunningServer
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
@@ -51,10 +51,4 @@ def programs_for(page: Path) -> Path:
     """The folder of the client that the page is about; without one, of the server's Python."""
     if page.stem not in {"autogen", "backendai", "langchain"}:
         return ROOT / ".venv/bin"
-    programs = CLIENTS / page.stem / "bin"
-    if not (programs / "python").exists():
-        reason = f"{page.stem} is not installed: .setup/setup.sh test"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return programs
+    return programs_of(page.stem)

@@ -71,7 +71,9 @@ async def make_link(page: Page, scope: str) -> str:
 async def come_in(page: Page, link: str) -> Notebook:
     await page.goto(link)
     await expect(page.locator("[data-connection]")).to_have_attribute("data-state", "live")
-    server, identifier = re.fullmatch(r"(http://[^/]+)/workbench/([^/]+)/", page.url).groups()  # type: ignore[union-attr]
+    found = re.fullmatch(r"(http://[^/]+)/workbench/([^/]+)/", page.url)
+    assert found is not None
+    server, identifier = found.groups()
     return Notebook(page, server, identifier, identifier)
 
 
@@ -148,7 +150,7 @@ async def test_the_dialog_is_used_by_keyboard_and_keeps_no_secret(owners: Notebo
     await page.keyboard.press("Escape")
 
     await expect(page.locator(".share-button")).to_be_focused()
-    assert await page.locator("[data-url]").input_value() == ""
+    await expect(page.locator("[data-url]")).to_have_value("")
     await page.keyboard.press("Enter")
     await expect(page.locator(".share-row")).to_contain_text("used")
     await expect(page.locator(".share-row")).not_to_contain_text("not used yet")

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.running import ROOT, RunningServer
+from tests.clients.installed import programs_of
+from tests.running import RunningServer
 
 pytestmark = [pytest.mark.clients, pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -32,12 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 
 def drive(client: str, server: RunningServer, endpoint: str) -> Any:
     """What a client's script printed, run in the client's own environment."""
-    python = ROOT / ".venv-clients" / client / "bin/python"
-    if not python.exists():
-        reason = f"{client} is not installed: .setup/setup.sh test"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    python = programs_of(client) / "python"
     address = server.azure_url + ENDPOINTS[endpoint]
     done = subprocess.run(
         [str(python), str(HERE / f"{client}_client.py"), address, endpoint],

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.clients.installed import programs_of
 from tests.running import ROOT, RunningServer, made_key
 
 pytestmark = [pytest.mark.clients, pytest.mark.acceptance, pytest.mark.timeout(180)]
@@ -22,11 +23,7 @@ BIN = ROOT / ".venv-clients/backendai/bin"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server of the module's own."""
-    if not (BIN / "backend.ai").exists():
-        reason = "backendai is not installed: .setup/setup.sh test (its client needs Python 3.11)"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    programs_of("backendai")
     with RunningServer(tmp_path_factory.mktemp("data")) as running:
         yield running
 
