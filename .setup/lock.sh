@@ -15,6 +15,7 @@ lock() { # group [constraints...]
     echo "locked .setup/$group.txt"
 }
 lock server
+lock cluster --constraint .setup/server.txt
 lock kernels
 lock dev --constraint .setup/server.txt
 lock bench

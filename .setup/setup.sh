@@ -87,18 +87,20 @@ case "${1:-run}" in
 run)
     debian_packages bwrap:bubblewrap
     environment .venv server
+    [ "${WORKBENCH_ENGINE:-}" != ray ] || environment .venv cluster
     kernels
     ;;
 test)
-    debian_packages bwrap:bubblewrap chromium:chromium curl:curl node:nodejs
-    environment .venv server dev
+    debian_packages bwrap:bubblewrap chromium:chromium curl:curl node:nodejs \
+        pg_lsclusters:postgresql redis-server:redis-server
+    environment .venv server cluster dev
     kernels
     environment .venv-clients/langchain client-langchain
     environment .venv-clients/autogen client-autogen
     environment .venv-clients/backendai client-backendai
     ;;
 lint)
-    environment .venv server dev
+    environment .venv server cluster dev
     ;;
 bench)
     debian_packages bwrap:bubblewrap chromium:chromium
