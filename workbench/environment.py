@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import parse_qs, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -31,6 +32,8 @@ MAX_PORT = 65_535
 _MAX_BYTES = 1024**5
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
+# What may follow the "?" of rediss://…: whom to trust, and as whom to come.
+_REDIS_TLS = {"ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"}
 _CREDENTIALS = re.compile(r"(?<=://).*@")
 
 
@@ -148,6 +151,17 @@ class Environment:
             _refuse(name, _CREDENTIALS.sub("…@", text or ""), rule)
         return found
 
+    def redis(self, name: str) -> str | None:
+        """A Redis server's URL; None if there is none. The sentence leaves its password out."""
+        text = self._read(name)
+        if not text:
+            return None
+        if not _is_redis(text):
+            rule = "be a Redis server's URL, like redis://:password@host:6379/0 or rediss://host"
+            scheme, separator, _ = text.partition("://")
+            _refuse(name, f"{scheme}://…" if separator else "…", rule)
+        return text
+
     def warn_of_unknown(self) -> None:
         """Log each variable with our prefix that nobody has read, and what may have been meant."""
         # The supervisor, whose environment this is, has done it.
@@ -186,6 +200,23 @@ class Environment:
 
 def _refuse(name: str, text: str, rule: str) -> NoReturn:
     raise ImproperlyConfigured(f"{name} is {text!r}; it must {rule}.")
+
+
+def _is_redis(text: str) -> bool:
+    """Whether Redis's client can do something with a URL. It ignores much that it does not know."""
+    try:
+        url = urlsplit(text)
+        fields = parse_qs(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
+        return (
+            url.scheme in ("redis", "rediss")
+            and bool(url.hostname)
+            and url.port != 0  # ValueError: no number, or too large
+            and re.fullmatch(r"(/[0-9]{0,6})?", url.path) is not None
+            and not url.fragment
+            and fields.keys() <= (_REDIS_TLS if url.scheme == "rediss" else set())
+        )
+    except ValueError:
+        return False
 
 
 def _size_rule(least: int) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -293,6 +294,27 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["TEST"] = {"NAME": str(WORKBENCH_DATA_DIR / "test.sqlite3")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- What processes tell each other -------------------------------------------------------------
+
+# None: there is one machine, and one web process.
+WORKBENCH_REDIS_URL = env.redis("WORKBENCH_REDIS_URL")
+CHANNEL_LAYERS: dict[str, dict[str, Any]] = {}
+if WORKBENCH_REDIS_URL:
+    # See sessions/engines/wakeups.py, also for why it is not called "default".
+    CHANNEL_LAYERS["wakeups"] = {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            "prefix": "workbench:",
+            "hosts": [
+                {
+                    "address": WORKBENCH_REDIS_URL,
+                    "socket_connect_timeout": 2,  # seconds, as below
+                    "socket_timeout": 2,
+                }
+            ],
+        },
+    }
+
 # --- Static files ---------------------------------------------------------------------------
 
 STATIC_URL = "/static/"
@@ -331,6 +353,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "django.channels.server": {"level": "WARNING"},
+        # A traceback a second while Redis is away; sessions/engines/outages.py says it once.
+        "channels_redis": {"level": "CRITICAL"},
     },
 }
 

@@ -33,7 +33,8 @@ class Engine(Protocol):
 class Notices:
     """An endless iterator of the newest number of a topic.
 
-    A reader that is slow sees fewer, newer numbers: nothing piles up. Iterating raises the
+    The number is for who watches: hosts count changes of "sessions" each by themselves, and a
+    reader may be woken without a new one. What is new is in the rows. A reader that is slow sees fewer, newer numbers: nothing piles up. Iterating raises the
     error given to ``fail``, once the engine cannot tell any more.
     """
 
@@ -45,6 +46,10 @@ class Notices:
     def ring(self, number: int) -> None:
         """Tell the reader."""
         self._number = number
+        self._news.set()
+
+    def ring_again(self) -> None:
+        """Have the reader look: there may be something of which nobody could tell."""
         self._news.set()
 
     def fail(self, error: WorkbenchError) -> None:
@@ -89,6 +94,12 @@ class Subscribers:
         for topic, number in numbers.items():
             for notices in self._by_topic.get(topic, ()):
                 notices.ring(number)
+
+    def ring_all(self) -> None:
+        """Have every reader look."""
+        for readers in self._by_topic.values():
+            for notices in readers:
+                notices.ring_again()
 
     def fail(self, error: WorkbenchError) -> None:
         """End every reader's iteration; nobody is subscribed from then on."""

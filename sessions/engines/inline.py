@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
+from sessions.engines import wakeups
 from sessions.engines.assembly import assemble_host
 from sessions.engines.base import Notices, Subscribers
 from sessions.engines.process import HostRunsAlready, only_host
@@ -26,6 +27,9 @@ class InlineEngine:
         # Holds the data directory, from the host's start to its end.
         self._claim = ExitStack()
         self._subscribers = Subscribers()
+        # None: nobody else has to hear of it.
+        self._publisher = wakeups.Publisher() if wakeups.are_shared() else None
+        self._listener = wakeups.Listener() if wakeups.are_shared() else None
         self._start: asyncio.Task[tuple[Host, DatabaseRecorder]] | None = None
 
     async def call(self, verb: str, **arguments: Any) -> Any:
@@ -41,6 +45,10 @@ class InlineEngine:
     async def subscribe(self, topic: str) -> AsyncIterator[Notices]:
         """Notices of the host's commits."""
         await self._host()
+        if self._listener is not None:
+            async with self._listener.subscribe(topic) as notices:
+                yield notices
+            return
         notices = Notices()
         self._subscribers.add(topic, notices)
         try:
@@ -50,12 +58,16 @@ class InlineEngine:
 
     async def close(self) -> None:
         """End the host and its sessions."""
+        if self._listener is not None:
+            await self._listener.close()
         if self._start is not None:
             host, recorder = await self._start
             self._start = None
             with self._claim:
                 await host.stop()
                 await recorder.stop()
+        if self._publisher is not None:
+            await self._publisher.close()
 
     async def _host(self) -> tuple[Host, DatabaseRecorder]:
         if self._start is None:
@@ -73,7 +85,8 @@ class InlineEngine:
     async def _assemble(self) -> tuple[Host, DatabaseRecorder]:
         try:
             self._claim.enter_context(only_host())
-            return await assemble_host(self._subscribers.tell, name="inline")
+            notify = (self._publisher or self._subscribers).tell
+            return await assemble_host(notify, name="inline")
         except HostRunsAlready as error:
             raise HostUnavailable(f"{error}.") from error
         except BaseException:

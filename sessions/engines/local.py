@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from sessions.engines import wire
+from sessions.engines import wakeups, wire
 from sessions.engines.assembly import trusted_run_dir
 from sessions.engines.base import Notices, Subscribers
 from sessions.exceptions import HostUnavailable, InvalidValue, WorkbenchError
@@ -26,6 +26,8 @@ class LocalEngine:
         self._present: _Connection | None = None
         # Makes the next one, shared by all who need it; None while nobody does.
         self._connecting: asyncio.Task[_Connection] | None = None
+        # None: notices come over the connection, too.
+        self._listener = wakeups.Listener() if wakeups.are_shared() else None
 
     async def call(self, verb: str, **arguments: Any) -> Any:
         """Call a verb of the host."""
@@ -36,15 +38,20 @@ class LocalEngine:
     async def subscribe(self, topic: str) -> AsyncIterator[Notices]:
         """Notices from the host. They fail with HostUnavailable when the connection is lost."""
         connection = await self._connection()
-        notices = Notices()
-        connection.subscribe(topic, notices)
-        try:
-            yield notices
-        finally:
-            connection.unsubscribe(topic, notices)
+        if self._listener is None:
+            notices = Notices()
+            with connection.subscribed(topic, notices):
+                yield notices
+        else:
+            async with self._listener.subscribe(topic) as notices:
+                # Redis does not know whether the host is there.
+                with connection.subscribed(None, notices):
+                    yield notices
 
     async def close(self) -> None:
         """Hang up. The host goes on."""
+        if self._listener is not None:
+            await self._listener.close()
         if self._connecting is not None:
             await asyncio.wait({self._connecting})
         if self._present is not None:
@@ -101,16 +108,22 @@ class _Connection:
         finally:
             del self._answers[id_]
 
-    def subscribe(self, topic: str, notices: Notices) -> None:
-        """Have ``notices`` told about a topic. Raises HostUnavailable."""
-        self._check()
-        if self._subscribers.add(topic, notices):
-            self.peer.send({"subscribe": topic})
+    @contextmanager
+    def subscribed(self, topic: str | None, notices: Notices) -> Iterator[None]:
+        """Have ``notices`` told about a topic (None: about none), and fail with the connection.
 
-    def unsubscribe(self, topic: str, notices: Notices) -> None:
-        """Tell them no more."""
-        if self._subscribers.remove(topic, notices):
-            self.peer.send({"unsubscribe": topic})
+        Raises HostUnavailable.
+        """
+        self._check()
+        is_first = self._subscribers.add(topic or "", notices)
+        if topic and is_first:
+            self.peer.send({"subscribe": topic})
+        try:
+            yield
+        finally:
+            was_last = self._subscribers.remove(topic or "", notices)
+            if topic and was_last:
+                self.peer.send({"unsubscribe": topic})
 
     def hang_up(self) -> None:
         self.peer.hang_up()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from django.conf import settings
 
-from sessions.engines import locks
+from sessions.engines import locks, wakeups
 from sessions.engines.assembly import assemble_host, make_run_dir, run_dir
 from sessions.engines.lifetime import (
     adopt_orphans,
@@ -66,7 +66,15 @@ async def run_host(ready: Callable[[], None], *, is_supervised: bool) -> None:
             adopt_orphans()
             reaping = asyncio.create_task(keep_reaping(), name="reap orphans")
         server = HostServer()
-        host, recorder = await assemble_host(server.tell, name=HOST_NAME)
+        publisher = wakeups.Publisher() if wakeups.are_shared() else None
+
+        def notify(numbers: dict[str, int]) -> None:
+            # Over the sockets to those who asked for it there: perhaps they know of no Redis.
+            server.tell(numbers)
+            if publisher:
+                publisher.tell(numbers)
+
+        host, recorder = await assemble_host(notify, name=HOST_NAME)
         await server.listen(host, run_dir() / SOCKET_NAME)
         ready()
         async with history_kept(settings.WORKBENCH_HISTORY_DAYS, settings.WORKBENCH_AUDIT_DAYS):
@@ -75,6 +83,8 @@ async def run_host(ready: Callable[[], None], *, is_supervised: bool) -> None:
         await host.stop()
         await recorder.stop()
         await server.close()
+        if publisher:
+            await publisher.close()
         if reaping:
             reaping.cancel()
             reap_orphans()  # nobody waits for anything any more

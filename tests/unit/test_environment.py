@@ -37,6 +37,7 @@ READERS: dict[str, Read] = {
     "directory": lambda env: env.directory(NAME, Path("/d"), must_exist=True),
     "new directory": lambda env: env.directory(NAME, Path("/d"), must_exist=False),
     "database": lambda env: env.database(NAME, "sqlite:////d")["NAME"],
+    "redis": lambda env: env.redis(NAME),
 }
 
 
@@ -54,6 +55,7 @@ READERS: dict[str, Read] = {
         ("words", []),
         ("directory", Path("/d")),
         ("database", "/d"),
+        ("redis", None),
     ],
 )
 def test_without_the_variable_it_is_the_default(reader, default):
@@ -84,6 +86,10 @@ def test_without_the_variable_it_is_the_default(reader, default):
         ("directory", "/tmp", Path("/tmp")),
         ("new directory", "/tmp/not/there", Path("/tmp/not/there")),
         ("database", "postgres://u:p@h:5432/db", "db"),
+        ("redis", "", None),
+        ("redis", "redis://h", "redis://h"),
+        ("redis", " rediss://u:p@[::1]:6380/15 ", "rediss://u:p@[::1]:6380/15"),
+        ("redis", "rediss://h/?ssl_ca_certs=/etc/ca.pem", "rediss://h/?ssl_ca_certs=/etc/ca.pem"),
     ],
 )
 def test_what_a_reader_takes(reader, text, value):
@@ -139,6 +145,34 @@ def test_a_database_is_refused_without_its_password(url):
 
     assert "geh" not in str(no.value)
     assert "eim" not in str(no.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("garbage", "…"),
+        (":geheim@h:6379", "…"),
+        ("http://:geheim@h", "http://…"),
+        ("redis://", "redis://…"),
+        ("redis://:geheim:6379", "redis://…"),
+        ("redis://:geheim@h:port", "redis://…"),
+        ("redis://:geheim@h:0", "redis://…"),
+        ("redis://:geheim@h:65536", "redis://…"),
+        ("redis://:geheim@[h/0", "redis://…"),
+        ("redis://:geheim@h/name", "redis://…"),
+        ("redis://h?password=geheim", "redis://…"),
+        ("redis://:geheim@h?ssl_ca_certs=/etc/ca.pem", "redis://…"),
+        ("rediss://:geheim@h?socket_tiemout=1", "rediss://…"),
+        ("rediss://:geheim@h?nonsense", "rediss://…"),
+        ("redis://:ge#heim@h", "redis://…"),
+    ],
+)
+def test_a_redis_is_refused_without_its_password(url, told):
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        READERS["redis"](Environment({NAME: url}))
+
+    rule = "be a Redis server's URL, like redis://:password@host:6379/0 or rediss://host"
+    assert str(refusal.value) == f"{NAME} is {told!r}; it must {rule}."
 
 
 def test_a_variable_that_is_no_setting_is_named_with_the_nearest(caplog):
