@@ -299,6 +299,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # None: there is one machine, and one web process.
 WORKBENCH_REDIS_URL = env.redis("WORKBENCH_REDIS_URL")
 CHANNEL_LAYERS: dict[str, dict[str, Any]] = {}
+CACHES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+}
 if WORKBENCH_REDIS_URL:
     # See sessions/engines/wakeups.py, also for why it is not called "default".
     CHANNEL_LAYERS["wakeups"] = {
@@ -312,6 +315,18 @@ if WORKBENCH_REDIS_URL:
                     "socket_timeout": 2,
                 }
             ],
+        },
+    }
+    # See workbench/access/shared.py.
+    CACHES["shared"] = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": [WORKBENCH_REDIS_URL],
+        "KEY_PREFIX": "workbench",
+        "OPTIONS": {
+            "serializer": "workbench.access.shared.Integers",
+            # Somebody waits for it.
+            "socket_connect_timeout": 1,
+            "socket_timeout": 1,
         },
     }
 

@@ -107,7 +107,7 @@ async def find_caller(asked: Asked) -> Caller:
         return await _by_credential(authorization, asked)
     except NotKnown:
         # Who has a good key is let in whatever others at their address try.
-        if _failures.add(asked.address):
+        if await sync_to_async(_failures.add, thread_sensitive=False)(asked.address):
             raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too_many_failures", TOO_MANY) from None
         raise
 

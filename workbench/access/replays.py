@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 
+from workbench.access.shared import shared_numbers
 from workbench.access.signatures import MOST_SKEW
 
 # The oldest go; each takes some 200 bytes.
@@ -15,7 +16,10 @@ REMEMBERED_SECONDS = 2 * MOST_SKEW.total_seconds()
 
 
 class Replays:
-    """Remembers signatures for as long as their dates are good; in this process only."""
+    """Remembers signatures for as long as their dates are good: here, and with all others if it can.
+
+    May wait for Redis, in a thread of its own.
+    """
 
     def __init__(self, *, most: int = MOST_REMEMBERED) -> None:
         self._most = most
@@ -33,7 +37,8 @@ class Replays:
             self._counted[key] = now
             if len(self._counted) > self._most:
                 self._counted.popitem(last=False)
-            return False
+        name = f"signature:{signature.lower()}"
+        return not shared_numbers().is_first(name, seconds=REMEMBERED_SECONDS)
 
     def __len__(self) -> int:
         return len(self._counted)
