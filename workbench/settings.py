@@ -147,6 +147,7 @@ def _secret_key() -> str:
 
 SECRET_KEY = _secret_key()
 DEBUG = env.flag("WORKBENCH_DEBUG", default=False)
+DEFAULT_EXCEPTION_REPORTER_FILTER = "workbench.debugging.SettingsFilter"
 # A browser is told another site's name for this address (DNS rebinding): only our own names.
 ALLOWED_HOSTS = env.words(
     "WORKBENCH_ALLOWED_HOSTS",

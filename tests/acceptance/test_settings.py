@@ -20,6 +20,12 @@ WAYS = {
 }
 
 
+PRINT_WHAT_A_DEBUG_PAGE_SHOWS = """
+from django.views.debug import get_default_exception_reporter_filter
+print(get_default_exception_reporter_filter().get_safe_settings())
+"""
+
+
 def start(data_dir: Path, way: str, **settings: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if "WORKBENCH" not in name}
     environment = inherited | {"WORKBENCH_DATA_DIR": str(data_dir)} | settings
@@ -77,3 +83,23 @@ def test_a_setting_that_does_not_exist_is_a_warning(tmp_path):
     assert ended.stderr == (
         "There is no setting WORKBENCH_SESION_MEMORY; the nearest is WORKBENCH_SESSION_MEMORY.\n"
     )
+
+
+def test_a_debug_page_shows_no_password(tmp_path):
+    ended = subprocess.run(
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", PRINT_WHAT_A_DEBUG_PAGE_SHOWS],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "WORKBENCH_DATA_DIR": str(tmp_path),
+            "WORKBENCH_DATABASE_URL": "postgres://ada:geheim@h/name",
+            "WORKBENCH_REDIS_URL": "redis://ada:geheim@h",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert "WORKBENCH_DATA_DIR" in ended.stdout, ended.stderr
+    assert "RedisPubSubChannelLayer" in ended.stdout
+    assert "geheim" not in ended.stdout
