@@ -64,7 +64,7 @@ class Channels:
         self._bad_messages = self._bad_bytes = 0
 
     def open(self, channel: str, url: str, *, waits: bool = False) -> None:
-        """Connect to a socket that the kernel has bound.
+        """Connect to a socket that the kernel has bound, or soon binds if it is no ``ipc`` one.
 
         ``waits``: the kernel waits if we do not take what it publishes. Others would drop it, so
         all of it is taken, however much that is.
@@ -72,8 +72,9 @@ class Channels:
         socket = self._context.socket(TYPES[channel])
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        # By then code may have put something else, a link even, where its sockets were.
-        socket.setsockopt(zmq.RECONNECT_IVL, NEVER)
+        if url.startswith("ipc://"):
+            # By then code may have put something else, a link even, where its sockets were.
+            socket.setsockopt(zmq.RECONNECT_IVL, NEVER)
         if channel == "iopub":
             socket.setsockopt(zmq.RCVHWM, MOST_WAITING if waits else 0)
             socket.setsockopt(zmq.SUBSCRIBE, b"")

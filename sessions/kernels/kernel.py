@@ -187,6 +187,8 @@ class LiveKernel:
         # None until its process has been started.
         self._channels: Channels | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        # The one of them that waits for the process's end. None until it has been started.
+        self._watching: asyncio.Task[None] | None = None
         # Replies somebody waits for, by the request's msg_id.
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._running: Request | None = None
@@ -231,14 +233,13 @@ class LiveKernel:
                 if self._is_ready:
                     return await self._set_variables()
                 await self._manager.start_kernel(
-                    sandbox=self._sandbox,
-                    zygote=self._zygote,
+                    **self._walls(),
                     env=dict(self._environment),
                     extra_arguments=self._extra_arguments(),
                 )
                 # Interrupts go over our own socket; this one would connect again, to whatever.
                 self._manager._close_control_socket()
-                self._spawn(self._watch(), "watch")
+                self._watching = self._spawn(self._watch(), "watch")
                 await self._connect()
                 await self._meet()
                 await self._move_in()
@@ -298,7 +299,11 @@ class LiveKernel:
         process = self._manager.provisioner
         if process is not None and process.has_process:
             await process.kill()
-            await process.wait()
+            # The watch waits for its end. Two at once would be too many for other provisioners.
+            if self._watching is not None:
+                await asyncio.wait({self._watching})
+            else:
+                await process.wait()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -410,12 +415,22 @@ class LiveKernel:
         argv = self._manager.kernel_spec.argv if self._manager.kernel_spec else []
         return ["--HistoryManager.enabled=False"] if "ipykernel_launcher" in argv else []
 
+    def _walls(self) -> dict[str, Any]:
+        """For our provisioner. Another, named by the kernelspec, would pass them on to a process."""
+        spec = self._manager.kernel_spec
+        named = spec.metadata.get("kernel_provisioner", {}) if spec is not None else {}
+        if named.get("provisioner_name", provisioner.NAME) != provisioner.NAME:
+            return {}
+        return {"sandbox": self._sandbox, "zygote": self._zygote}
+
     def _process(self) -> KernelProvisionerBase:
         assert self._manager.provisioner is not None  # there is one from start_kernel on
         return self._manager.provisioner
 
-    def _spawn(self, coroutine: Any, name: str) -> None:
-        self._tasks.append(asyncio.create_task(coroutine, name=f"{name} {self.name}"))
+    def _spawn(self, coroutine: Any, name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(coroutine, name=f"{name} {self.name}")
+        self._tasks.append(task)
+        return task
 
     async def _watch(self) -> None:
         """Started with the process, ends with it; the only one to learn its exit code."""
@@ -456,7 +471,8 @@ class LiveKernel:
 
     async def _open(self, channel: str, *, waits: bool = False) -> None:
         url = self._manager._make_url(channel)
-        await self._bound(Path(url.removeprefix("ipc://")))
+        if url.startswith("ipc://"):  # at others, which other provisioners name, zmq tries again
+            await self._bound(Path(url.removeprefix("ipc://")))
         assert self._channels is not None
         self._channels.open(channel, url, waits=waits)
 
@@ -486,6 +502,8 @@ class LiveKernel:
         if not isinstance(language, dict) or language.get("name") != "python":
             return
         self._answers_inside = await self._silently(f"exec({inside.FIRST!r}, {{}})") == "ok"
+        if self._manager.transport != "ipc":
+            return  # it binds its socket again, which a port does not stand
         patience = f"exec(compile({_PATIENCE!r}, '<workbench>', 'exec'), {{}})"
         self._waits_for_us = await self._silently(patience) == "ok"
 
