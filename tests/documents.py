@@ -49,7 +49,11 @@ class Block:
 
 def pages() -> list[Path]:
     """All pages there are."""
-    return [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+    folders = (ROOT / "docs", ROOT / "deploy")
+    return [
+        *sorted(ROOT.glob("*.md")),
+        *(page for each in folders for page in sorted(each.rglob("*.md"))),
+    ]
 
 
 def blocks(page: Path) -> list[Block]:
