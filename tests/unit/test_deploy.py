@@ -275,6 +275,13 @@ def test_the_kernelspec_names_a_provisioner_and_programs_by_their_whole_path():
     assert all(word.startswith("/") for word in spec["argv"][:2])
 
 
+def test_the_settings_shown_for_a_server_behind_a_proxy_are_these():
+    example = FILES["systemd/workbench.env"].read_text()
+    settings = "".join(f"{line}\n" for line in example.splitlines() if not line.startswith("#"))
+
+    assert f"```ini\n{settings}```" in (ROOT / "docs/operations.md").read_text()
+
+
 def test_no_image_holds_what_git_does_not():
     """Data with its secrets, and environments whose paths are of another place."""
     left_out = {line.strip("/*") for line in (ROOT / ".dockerignore").read_text().splitlines()}
