@@ -43,8 +43,8 @@ def value(name: str) -> float:
 def store(new: dict[str, Figure], *, best: bool = False) -> None:
     """Keep new figures, in place of those of the same part.
 
-    ``best``: of each, the better of the two. On a machine with other work to do, that is the one
-    that was disturbed less.
+    ``best``: of each time or rate, the better of the two. On a machine with other work to do, that
+    is the one that was disturbed less.
     """
     kept = load() if PATH.exists() else {}
     if best:
@@ -56,9 +56,11 @@ def store(new: dict[str, Figure], *, best: bool = False) -> None:
 
 
 def _better(one: Figure, other: Figure) -> Figure:
-    """The larger rate, or the smaller cost; a cost below nothing was a disturbance, too."""
+    """The larger rate, or the shorter time; one below nothing was a disturbance, too."""
     if one.unit == "/s":
         return max(one, other, key=lambda each: each.value)
+    if one.unit not in ("s", "ms", "ms/s"):
+        return one
     return min(one, other, key=lambda each: (each.value <= 0, each.value))
 
 

@@ -51,7 +51,12 @@ def test_figures_can_be(figure):
 
 @pytest.mark.parametrize(
     ("unit", "values", "better"),
-    [("/s", (1.0, 2.0), 2.0), ("ms", (1.0, 2.0), 1.0), ("ms", (-1.0, 2.0), 2.0)],
+    [
+        ("/s", (1.0, 2.0), 2.0),
+        ("ms", (1.0, 2.0), 1.0),
+        ("ms", (-1.0, 2.0), 2.0),
+        ("MiB", (2.0, 3.0), 3.0),
+    ],
 )
 def test_what_was_disturbed_less_is_kept(tmp_path, monkeypatch, unit, values, better):
     monkeypatch.setattr(figures, "PATH", tmp_path / "measured.json")
