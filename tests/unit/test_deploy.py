@@ -36,6 +36,11 @@ SYSTEM_CONFIG = {
 }
 
 
+def is_annotated(path: Path) -> bool:
+    """Settings and JSON have no place for it; deploy/README.md says it of them."""
+    return path.name == "Containerfile" or path.suffix in (".yaml", ".service", ".target", ".conf")
+
+
 def manifests() -> list[dict[str, Any]]:
     return [each for path in MANIFESTS for each in yaml.safe_load_all(path.read_text()) if each]
 
@@ -288,3 +293,8 @@ def test_no_image_holds_what_git_does_not():
     ignored = {line.strip("/*") for line in (ROOT / ".gitignore").read_text().splitlines()}
 
     assert ignored - left_out == set()
+
+
+@pytest.mark.parametrize("name", [name for name, path in FILES.items() if is_annotated(path)])
+def test_each_says_what_was_tried(name):
+    assert re.search(r"^# .*(?:Tried|Not tried): ", FILES[name].read_text(), re.MULTILINE)
