@@ -23,6 +23,40 @@ def _choices(enum: type[StrEnum]) -> list[tuple[str, str]]:
     return [(state.value, state.value.replace("_", " ")) for state in enum]
 
 
+class Host(models.Model):
+    """The kernel host of one machine: which of its lives may write, and what it offers.
+
+    It writes its row itself when it starts (sessions/hosts.py); others ask it to be drained, and
+    give it up when it does not come back.
+    """
+
+    # As sessions have it; stays the same when the host comes back.
+    name = models.CharField(primary_key=True, max_length=200)
+    # New with each start. A host whose row has another one has been replaced, or given up.
+    life = models.UUIDField()
+    state = models.CharField(max_length=16, choices=_choices(states.HostState))
+    # Where it runs: the node of the cluster; empty on a single machine.
+    node = models.CharField(max_length=100, blank=True)
+    address = models.CharField(max_length=200, blank=True)
+    slots = models.PositiveIntegerField(help_text="Sessions that may be live on it at once.")
+    gpus = models.PositiveIntegerField("GPUs", default=0)
+    # What sessions can ask for by name and value.
+    labels = models.JSONField(default=dict, blank=True)
+    started_at = models.DateTimeField()
+    # None while it lives.
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(states.HostState)), name="host_state_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class SessionQuerySet(models.QuerySet["Session"]):
     """Questions about many sessions."""
 

@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from operator import attrgetter
@@ -37,11 +37,11 @@ from django.db.models import (
 )
 
 from sessions import models
-from sessions.exceptions import Conflict, Unavailable
+from sessions.exceptions import Conflict, HostUnavailable, Unavailable
+from sessions.hosts import Claim, Superseded, session_row
 from sessions.kernels.flow import Flow
 from sessions.kernels.quotas import NAMES
 from sessions.kernels.records import (
-    KEPT,
     AuditRecord,
     Event,
     ExecutionRecord,
@@ -52,7 +52,6 @@ from sessions.kernels.records import (
 )
 from sessions.states import (
     LIVE_SESSION_STATES,
-    UNFINISHED_EXECUTION_STATES,
     EventType,
     ExecutionState,
     SessionState,
@@ -67,14 +66,17 @@ RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)  # between attempts at a batch the database
 MAX_WAITING = 32 * 1024 * 1024
 EVENT_WEIGHT = 200  # of an event without its data
 MERGED_STREAM_BYTES = 64 * 1024  # text of one stream grows into one event up to about this size
-HOST_LOST = "The kernel host ended while this ran or waited."
-# Why a session is stopped whose host ended without a word.
-HOST_ENDED = f"The kernel host ended. {KEPT}"
+
+REPLACED = "Another kernel host has taken this one's place. Try again in a moment."
 
 # A row's values, in the order of the columns they are for.
 _Row = tuple[Any, ...]
 _Translation = Callable[[Any, Any], Any]
 Notify = Callable[[dict[str, int]], None]
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass
@@ -99,11 +101,16 @@ class DatabaseRecorder:
     """Writes to Django's database, in a thread of its own. See records.Recorder for the verbs.
 
     ``notify`` is called after each commit with the newest event number by topic: the session's
-    id, and "sessions" for whoever lists them. ``start`` first, ``stop`` last.
+    id, and "sessions" for whoever lists them. ``superseded`` is called, and nothing written from
+    then on, when another host has taken the name, or this one was given up: its kernels should
+    end at once. ``start`` first, ``stop`` last.
     """
 
-    def __init__(self, notify: Notify) -> None:
+    def __init__(self, notify: Notify, superseded: Callable[[], None] = _nothing) -> None:
         self._notify = notify
+        self._superseded = superseded
+        # None before the start.
+        self._claim: Claim | None = None
         self.flow = Flow()
         self.written: Counter[str] = Counter()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recorder")
@@ -121,13 +128,14 @@ class DatabaseRecorder:
         # Of that batch; 0 between batches.
         self._writing_weight = 0
 
-    async def start(self, host: str) -> list[SessionRecord]:
-        """Make the rows of ``host`` true, then begin to write.
+    async def start(self, claim: Claim) -> list[SessionRecord]:
+        """Be the host of that name, make its rows true, then begin to write.
 
         Nothing that an earlier process of this host left running runs: its kernels ended with
-        it. Its sessions are stopped, and returned: they are for ``host`` to take back.
+        it. Its sessions are stopped, and returned: they are for the host to take back.
         """
-        kept: list[SessionRecord] = await self._in_thread(_reconcile, host)
+        self._claim = claim
+        kept: list[SessionRecord] = await self._in_thread(claim.take)
         self._writer = asyncio.create_task(self._write_batches(), name="recorder")
         return kept
 
@@ -138,7 +146,8 @@ class DatabaseRecorder:
         self._urgent.set()
         if self._writer:
             await self._writer
-        await self._in_thread(_close_connection)
+        if self._claim:
+            await self._in_thread(self._leave, self._claim)
         self._thread.shutdown()
 
     # --- records.Recorder ---------------------------------------------------------------
@@ -156,7 +165,7 @@ class DatabaseRecorder:
     async def create_session(self, session: SessionRecord) -> None:
         """Write a new session at once. Raises Conflict if the name is taken, Unavailable."""
         try:
-            await self._in_thread(_create_session, session)
+            await self._in_thread(self._owned, _create_session, session)
         except IntegrityError as error:
             raise Conflict(f"A session named {session.identifier!r} exists already.") from error
         except (OperationalError, InterfaceError) as error:
@@ -165,7 +174,7 @@ class DatabaseRecorder:
     async def rename_session(self, session: SessionRecord, identifier: str) -> None:
         """Write a session's new name at once. Raises Conflict if it is taken, Unavailable."""
         try:
-            await self._in_thread(_rename_session, session.id, identifier)
+            await self._in_thread(self._owned, _rename_session, session.id, identifier)
         except IntegrityError as error:
             raise Conflict(f"A session named {identifier!r} exists already.") from error
         except (OperationalError, InterfaceError) as error:
@@ -271,7 +280,10 @@ class DatabaseRecorder:
             self._writing, self._writing_weight = self._committed, batch.weight
             committed = self._committed
             self._committed = asyncio.get_running_loop().create_future()
-            await self._write(_Rows.of(batch))
+            try:
+                await self._write(_Rows.of(batch))
+            except Superseded:
+                return self._end(committed, self._committed)
             self._writing, self._writing_weight = None, 0
             committed.set_result(None)
             self.written.update(event["type"] for _, _, event in batch.events)
@@ -280,12 +292,17 @@ class DatabaseRecorder:
                 self.flow.open()
 
     async def _write(self, rows: _Rows) -> None:
-        """Write one batch, however long it takes: what the database refuses is tried again."""
+        """Write one batch, however long it takes: what the database refuses is tried again.
+
+        Raises Superseded.
+        """
         attempt, fits = 0, True
         while True:
             try:
-                await self._in_thread(rows.write if fits else rows.write_what_fits)
+                await self._in_thread(rows.write if fits else rows.write_what_fits, self._check)
                 return
+            except Superseded:
+                raise
             except (OperationalError, InterfaceError):
                 delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
                 logger.warning("the database takes no batch; trying again in %s s", delay)
@@ -297,6 +314,42 @@ class DatabaseRecorder:
                 if not fits:
                     raise
                 fits = False
+
+    def _check(self) -> None:
+        """Within a transaction: nobody else writes for this host meanwhile. Raises Superseded.
+
+        Of a SQLite database a lock on its directory sees to that, for less.
+        """
+        if self._claim and connection.vendor != "sqlite":
+            self._claim.check()
+
+    def _owned(self, write: Callable[..., None], *arguments: Any) -> None:
+        """Write something at once. Raises HostUnavailable if this host may not any more."""
+        try:
+            with transaction.atomic():
+                self._check()
+                write(*arguments)
+        except Superseded:
+            raise HostUnavailable(REPLACED) from None
+
+    def _end(self, *waited_for: asyncio.Future[None]) -> None:
+        """Write nothing more; whoever waits for it hears so."""
+        assert self._claim is not None
+        logger.critical(
+            "the kernel host %r was replaced or given up; it ends with all it has", self._claim.name
+        )
+        self.flow.close()
+        for future in waited_for:
+            future.set_exception(HostUnavailable(REPLACED))
+            future.exception()  # there may be nobody to retrieve it
+        self._superseded()
+
+    def _leave(self, claim: Claim) -> None:
+        try:
+            claim.leave()
+        except DatabaseError as error:
+            logger.warning("the host's row does not say that it has ended: %s", error)
+        _close_connection()
 
     async def _unavailable(self, error: Exception) -> Unavailable:
         """What to say of a database that takes nothing; the next call connects to it anew."""
@@ -436,20 +489,22 @@ class _Rows:
             ]
         )
 
-    def write(self) -> None:
-        """Everything in one transaction."""
+    def write(self, check: Callable[[], None]) -> None:
+        """Everything in one transaction; ``check`` may raise Superseded in it."""
         with transaction.atomic():
+            check()
             for _, write, rows in self.writes:
                 write(rows)
 
-    def write_what_fits(self) -> None:
+    def write_what_fits(self, check: Callable[[], None]) -> None:
         """One row at a time; what contradicts the database (a deleted session) is left out."""
         for table, write, rows in self.writes:
             for row in rows:
                 try:
                     with transaction.atomic():
+                        check()
                         write([row])
-                except (OperationalError, InterfaceError):
+                except (OperationalError, InterfaceError, Superseded):
                     raise  # the database is not there: not this row's fault
                 except Exception as error:
                     logger.warning("left out the %s %s: %s", table.name, row[:2], error)
@@ -470,43 +525,12 @@ def _close_connection() -> None:
     connection.close()  # of the thread this runs in
 
 
-def _session_row(record: SessionRecord) -> models.Session:
-    return models.Session(**{each.name: getattr(record, each.name) for each in fields(record)})
-
-
-def _session_record(row: models.Session) -> SessionRecord:
-    values = {each.name: getattr(row, each.name) for each in fields(SessionRecord)}
-    return SessionRecord(**{**values, "state": SessionState(row.state)})
-
-
-def _execution_record(row: models.Execution) -> ExecutionRecord:
-    values = {each.name: getattr(row, each.name) for each in fields(ExecutionRecord)}
-    return ExecutionRecord(**{**values, "state": ExecutionState(row.state)})
-
-
 def _create_session(record: SessionRecord) -> None:
-    _session_row(record).save(force_insert=True)
+    session_row(record).save(force_insert=True)
 
 
 def _rename_session(session_id: UUID, identifier: str) -> None:
     models.Session.objects.filter(id=session_id).update(identifier=identifier)
-
-
-def _reconcile(host: str) -> list[SessionRecord]:
-    """Say what an earlier process of this host left, in the rows and in the log; its sessions."""
-    left = models.Session.objects.filter(host=host, state__in=LIVE_SESSION_STATES)
-    sessions = list(left.order_by("created_at"))
-    for session in sessions:
-        with transaction.atomic():
-            unfinished = session.executions.filter(state__in=UNFINISHED_EXECUTION_STATES)
-            for execution in unfinished.order_by("queued_at"):
-                _lose_execution(session, execution)
-            if session.state != SessionState.STOPPED:
-                session.state, session.reason = SessionState.STOPPED, HOST_ENDED
-                state = {"state": str(session.state), "reason": session.reason}
-                _append_row(session, EventType.SESSION_STATE, state)
-            session.save()
-    return [_session_record(session) for session in sessions]
 
 
 def _sessions_with_files() -> set[UUID]:
@@ -533,37 +557,3 @@ def _spent(since: datetime) -> list[Spent]:
         Spent(owner_id, started_at, finished_at, output_bytes or 0)
         for owner_id, started_at, finished_at, output_bytes in ran.values_list(*columns).iterator()
     ]
-
-
-def _lose_execution(session: models.Session, execution: models.Execution) -> None:
-    execution.state, execution.reason = ExecutionState.LOST, HOST_LOST
-    execution.finished_at = now()
-    data = {
-        "state": str(execution.state),
-        "reason": execution.reason,
-        "exit_code": None,
-        "duration_seconds": None,
-        "execution_count": None,
-    }
-    _append_row(session, EventType.EXECUTION_FINISHED, data, execution)
-    execution.final_event_number = session.last_event_number
-    execution.save()
-    lost = AuditRecord.of_execution(_session_record(session), _execution_record(execution))
-    models.AuditEntry.objects.create(**asdict(lost))
-
-
-def _append_row(
-    session: models.Session,
-    type: EventType,
-    data: dict[str, Any],
-    execution: models.Execution | None = None,
-) -> None:
-    session.last_event_number += 1
-    models.Event.objects.create(
-        session=session,
-        execution=execution,
-        number=session.last_event_number,
-        type=type,
-        data=data,
-        at=now(),
-    )

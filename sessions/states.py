@@ -58,6 +58,15 @@ class EventType(StrEnum):
     FILE = "file"
 
 
+class HostState(StrEnum):
+    """Where a kernel host is in its life."""
+
+    UP = "up"
+    DRAINING = "draining"  # it opens no sessions any more
+    STOPPED = "stopped"  # it ended in order; its sessions wait for it
+    GONE = "gone"  # given up: what it had is lost
+
+
 class AuditAction(StrEnum):
     """What somebody did, or tried."""
 
@@ -84,6 +93,7 @@ class AuditAction(StrEnum):
     LINK_MADE = "link_made"
     LINK_REVOKED = "link_revoked"
     QUOTA_CHANGED = "quota_changed"
+    HOST_DRAINED = "host_drained"  # or asked to open sessions again
     REFUSED = "refused"
 
 

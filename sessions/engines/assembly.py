@@ -11,6 +11,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from sessions.hosts import Claim
 from sessions.kernels.host import Host, HostConfig
 from sessions.kernels.sandbox import why_not_contained
 from sessions.recorder import DatabaseRecorder
@@ -50,22 +51,27 @@ def make_run_dir() -> Path:
 
 
 async def assemble_host(
-    notify: Callable[[dict[str, int]], None], *, name: str
+    notify: Callable[[dict[str, int]], None],
+    claim: Claim,
+    superseded: Callable[[], None],
 ) -> tuple[Host, DatabaseRecorder]:
-    """A started host and its recorder, as the settings want them; rows are true on return."""
+    """A started host and its recorder, as the settings want them; rows are true on return.
+
+    ``superseded`` is called when another host has taken the name, or this one was given up.
+    """
     contained = settings.WORKBENCH_SANDBOX != "off"
     if contained and (reason := why_not_contained()):
         logger.warning("Code is NOT contained on this machine: %s", reason)
         contained = False
-    recorder = DatabaseRecorder(notify)
+    recorder = DatabaseRecorder(notify, superseded)
     host = Host(
         HostConfig(
-            name=name,
+            name=claim.name,
             data_dir=settings.WORKBENCH_DATA_DIR,
             run_dir=make_run_dir(),
             prefixes=(settings.WORKBENCH_KERNEL_PREFIX,),
             contained=contained,
-            max_sessions=settings.WORKBENCH_MAX_SESSIONS,
+            max_sessions=claim.slots,
             max_output_bytes=settings.WORKBENCH_MAX_OUTPUT_BYTES,
             idle_timeout_seconds=settings.WORKBENCH_IDLE_TIMEOUT_SECONDS or None,
             limits=settings.WORKBENCH_SESSION_LIMITS,
@@ -80,5 +86,5 @@ async def assemble_host(
         refresh_files=import_string(settings.WORKBENCH_REFRESH_FILES),
         notify=notify,
     )
-    await host.start(await recorder.start(name))
+    await host.start(await recorder.start(claim))
     return host, recorder

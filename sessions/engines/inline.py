@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
+from django.conf import settings
+
 from sessions.engines import wakeups
 from sessions.engines.assembly import assemble_host
 from sessions.engines.base import Notices, Subscribers
 from sessions.engines.process import HostRunsAlready, only_host
 from sessions.exceptions import HostUnavailable
+from sessions.hosts import Claim
 from sessions.kernels import trace
 from sessions.kernels.host import VERBS, Host
 from sessions.recorder import DatabaseRecorder
@@ -86,9 +89,13 @@ class InlineEngine:
         try:
             self._claim.enter_context(only_host())
             notify = (self._publisher or self._subscribers).tell
-            return await assemble_host(notify, name="inline")
+            claim = Claim(name="inline", slots=settings.WORKBENCH_MAX_SESSIONS)
+            return await assemble_host(notify, claim, self._superseded)
         except HostRunsAlready as error:
             raise HostUnavailable(f"{error}.") from error
         except BaseException:
             self._claim.close()
             raise
+
+    def _superseded(self) -> None:
+        """Its kernels go on until this process lets go of it, but nothing is written of them."""

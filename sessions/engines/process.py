@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from django.conf import settings
 
@@ -19,6 +21,7 @@ from sessions.engines.lifetime import (
 )
 from sessions.engines.local import SOCKET_NAME
 from sessions.engines.server import HostServer
+from sessions.hosts import Claim
 from sessions.kernels.descriptors import raise_limit
 from sessions.retention import history_kept
 
@@ -74,7 +77,8 @@ async def run_host(ready: Callable[[], None], *, is_supervised: bool) -> None:
             if publisher:
                 publisher.tell(numbers)
 
-        host, recorder = await assemble_host(notify, name=HOST_NAME)
+        claim = Claim(name=HOST_NAME, slots=settings.WORKBENCH_MAX_SESSIONS)
+        host, recorder = await assemble_host(notify, claim, end_at_once)
         await server.listen(host, run_dir() / SOCKET_NAME)
         ready()
         async with history_kept(settings.WORKBENCH_HISTORY_DAYS, settings.WORKBENCH_AUDIT_DAYS):
@@ -88,6 +92,12 @@ async def run_host(ready: Callable[[], None], *, is_supervised: bool) -> None:
         if reaping:
             reaping.cancel()
             reap_orphans()  # nobody waits for anything any more
+
+
+def end_at_once() -> NoReturn:
+    """End this process; its kernels notice, and end too."""
+    logging.shutdown()
+    os._exit(1)
 
 
 def running_host() -> int | None:

@@ -20,6 +20,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from sessions import audit, operations, retention
+from sessions.hosts import Claim
 from sessions.kernels import records, trace
 from sessions.kernels.records import ExecutionRecord, SessionRecord
 from sessions.kernels.trace import Asker
@@ -206,7 +207,7 @@ async def test_entries_outlive_the_history_and_what_is_secret_is_not_in_them(clo
 async def test_what_a_host_that_was_killed_ran_is_told_by_the_next():
     """The first one never ends anything; what it knew of the asker is in the row."""
     first = DatabaseRecorder(lambda _: None)
-    await first.start("h")
+    await first.start(Claim(name="h", slots=1))
     session = SessionRecord(
         identifier="s",
         owner_id=None,
@@ -225,7 +226,7 @@ async def test_what_a_host_that_was_killed_ran_is_told_by_the_next():
     await first.stop()
 
     second = DatabaseRecorder(lambda _: None)
-    await second.start("h")
+    await second.start(Claim(name="h", slots=1))
     await second.stop()
 
     lost = await entry(AuditAction.EXECUTION_ENDED)

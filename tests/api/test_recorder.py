@@ -12,6 +12,7 @@ from django.db import OperationalError, connection
 
 from sessions import recorder as recorder_module
 from sessions.exceptions import Conflict, Unavailable
+from sessions.hosts import Claim
 from sessions.kernels.records import ExecutionRecord, SessionRecord, now
 from sessions.models import Event, Execution, Quota, Session
 from sessions.recorder import DatabaseRecorder
@@ -30,7 +31,7 @@ def told() -> list[dict[str, int]]:
 @pytest.fixture
 async def recorder(told) -> AsyncIterator[DatabaseRecorder]:
     recorder = DatabaseRecorder(told.append)
-    await recorder.start("test")
+    await recorder.start(Claim(name="test", slots=1))
     yield recorder
     await recorder.stop()
 
@@ -210,7 +211,7 @@ async def test_a_session_deleted_under_us_does_not_stop_the_others(recorder, ses
 
 async def test_stop_writes_what_is_left(told):
     recorder = DatabaseRecorder(told.append)
-    await recorder.start("test")
+    await recorder.start(Claim(name="test", slots=1))
     session = a_session()
     await recorder.create_session(session)
     recorder.append(session, EventType.STREAM, stream("last"))
