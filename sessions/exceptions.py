@@ -46,7 +46,8 @@ class WorkbenchError(Exception):
 
     def __init__(self, message: str = "", **data: Any) -> None:
         self.message = message or (type(self).__doc__ or "").strip()
-        # Facts about the error, as plain values, for those who render it.
+        # Facts about the error, as plain values, for those who render it. ``elsewhere``: this host
+        # has done nothing, and another may have or do what is asked for.
         self.data = data
         super().__init__(self.message)
 

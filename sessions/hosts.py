@@ -89,6 +89,11 @@ class Claim:
             if cursor.fetchone() is None:
                 raise Superseded(self.name)
 
+    def is_draining(self) -> bool:
+        """Whether somebody wants this host to open no sessions any more."""
+        row = models.Host.objects.filter(name=self.name).values_list("state", flat=True).first()
+        return row == HostState.DRAINING
+
     def leave(self) -> None:
         """The host has ended in order."""
         mine = models.Host.objects.filter(name=self.name, life=self.life)

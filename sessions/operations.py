@@ -475,15 +475,16 @@ async def list_resources(owner_id: int | None) -> dict[str, dict[str, Any]]:
     return dict(await ask("list_resources", owner_id=owner_id))
 
 
-async def survey() -> dict[str, Any]:
-    """What the host has at this moment, whosever it is: for operators.
+async def survey() -> list[dict[str, Any]]:
+    """What the hosts have at this moment, whosever it is: for operators.
 
-    Returns ``host`` (its name), ``started_at``, ``warm_kernels`` (how many wait for a session) and
-    ``sessions``: of each live one ``id``, ``owner_id``, ``state``, ``reason``, ``running_since``
-    (None if nothing runs), ``waiting`` (executions), ``memory_bytes``, ``cpu_percent`` (of one
-    core) and ``processes``, these three None while they are not known.
+    Each has ``host`` (its name), ``started_at``, ``slots`` (sessions that it may have),
+    ``is_draining``, ``warm_kernels`` (how many wait for a session) and ``sessions``: of each live
+    one ``id``, ``owner_id``, ``state``, ``reason``, ``running_since`` (None if nothing runs),
+    ``waiting`` (executions), ``memory_bytes``, ``cpu_percent`` (of one core) and ``processes``,
+    these three None while they are not known.
     """
-    return dict(await ask("survey"))
+    return list((await ask("survey"))["hosts"])
 
 
 async def usage(owner_id: int | None) -> dict[str, Any]:

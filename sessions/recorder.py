@@ -167,7 +167,8 @@ class DatabaseRecorder:
         try:
             await self._in_thread(self._owned, _create_session, session)
         except IntegrityError as error:
-            raise Conflict(f"A session named {session.identifier!r} exists already.") from error
+            taken = f"A session named {session.identifier!r} exists already."
+            raise Conflict(taken, elsewhere=True) from error
         except (OperationalError, InterfaceError) as error:
             raise await self._unavailable(error) from error
 
@@ -189,6 +190,11 @@ class DatabaseRecorder:
         except (OperationalError, InterfaceError) as error:
             raise await self._unavailable(error) from error
         return found
+
+    async def is_draining(self) -> bool:
+        """See records.Recorder."""
+        assert self._claim is not None
+        return bool(await self._in_thread(self._claim.is_draining))
 
     async def spent(self, since: datetime) -> list[Spent]:
         """See records.Recorder."""

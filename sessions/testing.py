@@ -34,6 +34,7 @@ class MemoryRecorder:
         # What accounts have of their own, by owner and quota's name.
         self.own_quotas: dict[int, dict[str, int]] = {}
         self.audited: list[AuditRecord] = []
+        self.drains = False
 
     async def sessions_with_files(self) -> set[UUID]:
         """Those that have not ended, or are lost."""
@@ -52,6 +53,10 @@ class MemoryRecorder:
     async def quotas(self) -> dict[int, dict[str, int]]:
         """What a test has put there."""
         return self.own_quotas
+
+    async def is_draining(self) -> bool:
+        """What a test has said."""
+        return self.drains
 
     async def spent(self, since: datetime) -> list[Spent]:
         """By the records of executions that have ended, but for lost ones."""

@@ -137,7 +137,7 @@ class Siege:
             health = await self.host.health()
         assert result["state"] == "succeeded", (result["reason"], fold(result["events"]).error)
         assert fold(result["events"]).stdout == f"{self.secret} {self.secret} None\n"
-        assert health["host"] == "test"
+        assert health["hosts"] == ["test"]
 
     async def outcomes(self, name: str, door: str, **given: Any) -> dict[str, str]:
         """What the attempts of a program in ATTACKS came to, through one of the DOORS."""

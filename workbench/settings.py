@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import secrets
 from pathlib import Path
@@ -46,8 +47,13 @@ WORKBENCH_AZURE_PORT = env.optional_port("WORKBENCH_AZURE_PORT", 6000)
 
 # --- Kernels --------------------------------------------------------------------------------
 
-# How verbs reach the host that owns a session: "local" (a host process) or "inline" (this one).
-WORKBENCH_ENGINE = env.choice("WORKBENCH_ENGINE", "local", ["local", "inline"])
+# How verbs reach the host that owns a session: "local" (a host process), "ray" (one on each node of
+# a cluster) or "inline" (this one).
+WORKBENCH_ENGINE = env.choice("WORKBENCH_ENGINE", "local", ["local", "ray", "inline"])
+# The Ray cluster that this process joins: "auto", the one that this machine is a node of.
+WORKBENCH_RAY_ADDRESS = env.text("WORKBENCH_RAY_ADDRESS", "auto")
+# What sessions say of where they are; stays the same when a machine comes back.
+WORKBENCH_HOST_NAME = env.text("WORKBENCH_HOST_NAME", platform.node() or "local")
 # "auto": contain code wherever the machine can. "off": do not.
 WORKBENCH_SANDBOX = env.choice("WORKBENCH_SANDBOX", "auto", ["auto", "off"])
 # Live sessions at once, over all owners.
@@ -330,6 +336,20 @@ if WORKBENCH_REDIS_URL:
             "socket_timeout": 1,
         },
     }
+
+# --- A cluster ------------------------------------------------------------------------------
+
+if WORKBENCH_ENGINE == "ray":
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+        raise ImproperlyConfigured(
+            "WORKBENCH_ENGINE is 'ray', which needs a database that all machines reach; "
+            "set WORKBENCH_DATABASE_URL to postgres://…"
+        )
+    if not WORKBENCH_REDIS_URL:
+        raise ImproperlyConfigured(
+            "WORKBENCH_ENGINE is 'ray', which needs a Redis that all machines reach; "
+            "set WORKBENCH_REDIS_URL to redis://…"
+        )
 
 # --- Static files ---------------------------------------------------------------------------
 

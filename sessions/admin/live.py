@@ -21,26 +21,25 @@ def live(request: HttpRequest) -> JsonResponse:
     ``problem`` is empty, or says why nothing is known.
     """
     try:
-        survey = async_to_sync(operations.survey)()
+        hosts = async_to_sync(operations.survey)()
     except HostUnavailable as error:
         return JsonResponse({"problem": error.message, "totals": {}, "sessions": {}})
-    sessions = survey["sessions"]
+    sessions = [each for host in hosts for each in host["sessions"]]
     shown = {each["id"]: _session(each) for each in sessions}
-    return JsonResponse({"problem": "", "totals": _totals(survey), "sessions": shown})
+    return JsonResponse({"problem": "", "totals": _totals(hosts, sessions), "sessions": shown})
 
 
-def _totals(survey: dict[str, Any]) -> dict[str, str]:
-    sessions = survey["sessions"]
+def _totals(hosts: list[dict[str, Any]], sessions: list[dict[str, Any]]) -> dict[str, str]:
     numbers = {
         "sessions": len(sessions),
         "owners": len({each["owner_id"] for each in sessions}),
         "running": sum(each["running_since"] is not None for each in sessions),
         "waiting": sum(each["waiting"] for each in sessions),
         "processes": sum(each["processes"] or 0 for each in sessions),
-        "warm": survey["warm_kernels"],
+        "warm": sum(host["warm_kernels"] for host in hosts),
     }
     memory = size_text(sum(each["memory_bytes"] or 0 for each in sessions))
-    up = span_text(survey["started_at"], now())
+    up = span_text(min(host["started_at"] for host in hosts), now())
     return {name: str(number) for name, number in numbers.items()} | {"memory": memory, "up": up}
 
 

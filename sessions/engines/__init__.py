@@ -1,7 +1,8 @@
 """How a verb reaches the host that owns a session.
 
-``engine()`` is the way the settings name: "local" (a host process of this machine) or "inline"
-(a host in this process, for tests and scripts). Each event loop has its own.
+``engine()`` is the way the settings name: "local" (a host process of this machine), "ray" (a host
+on each node of a Ray cluster) or "inline" (a host in this process, for tests and scripts). Each
+event loop has its own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ PATIENCE_SECONDS = 30.0
 _ENGINES = {
     "inline": "sessions.engines.inline:InlineEngine",
     "local": "sessions.engines.local:LocalEngine",
+    "ray": "sessions.engines.ray_engine:RayEngine",
 }
 _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Engine] = WeakKeyDictionary()
 

@@ -15,6 +15,8 @@ from sessions.kernels.host import VERBS, Host
 
 LAST_ANSWERS_SECONDS = 2.0  # for the answers of a host that ends
 
+SORRY = WorkbenchError("The kernel host made an error. Its log says more.")
+
 logger = logging.getLogger(__name__)
 
 
@@ -98,16 +100,29 @@ class _Caller:
     async def _call(
         self, id_: int, verb: str, arguments: dict[str, Any], request: str, asker: Iterable[str]
     ) -> None:
-        trace.request_id.set(request)
+        answer = await answered(self._host, verb, arguments, request, asker)
         try:
-            trace.asker.set(trace.Asker(*asker))
-            if verb not in VERBS:
-                raise WorkbenchError(f"The host does not know {verb!r}.")
-            result = await getattr(self._host, verb)(**arguments)
-            self.peer.send({"id": id_, "result": result})
-        except WorkbenchError as error:
-            self.peer.send({"id": id_, "error": error.to_wire()})
-        except (Exception, asyncio.CancelledError):  # somebody waits for the answer all the same
-            logger.exception("%s failed", verb)
-            sorry = WorkbenchError("The kernel host made an error. Its log says more.")
-            self.peer.send({"id": id_, "error": sorry.to_wire()})
+            self.peer.send({"id": id_, **answer})
+        except ValueError:
+            logger.exception("the answer of %s cannot be sent", verb)
+            self.peer.send({"id": id_, "error": SORRY.to_wire()})
+
+
+async def answered(
+    host: Host, verb: str, arguments: dict[str, Any], request: str, asker: Iterable[str]
+) -> dict[str, Any]:
+    """What a verb leads to: ``{"result": …}``, or ``{"error": WorkbenchError.to_wire()}``.
+
+    To be awaited in a task of its own, which from now on is for this request and this asker.
+    """
+    trace.request_id.set(request)
+    try:
+        trace.asker.set(trace.Asker(*asker))
+        if verb not in VERBS:
+            raise WorkbenchError(f"The host does not know {verb!r}.")
+        return {"result": await getattr(host, verb)(**arguments)}
+    except WorkbenchError as error:
+        return {"error": error.to_wire()}
+    except (Exception, asyncio.CancelledError):  # somebody waits for the answer all the same
+        logger.exception("%s failed", verb)
+        return {"error": SORRY.to_wire()}

@@ -97,7 +97,8 @@ class Host:
         self._spawn(self._measure(), "measure sessions")
         self._spawn(self._watch_disks(), "watch what sessions keep on the disk")
         self._spawn(self._watch_time(), "watch the time that owners have used")
-        self._spawn(self._read_quotas(), "read what accounts have of their own")
+        self._sessions.is_draining = await self.recorder.is_draining()
+        self._spawn(self._read_rows(), "read what operators have changed")
 
     async def stop(self, reason: str = "The server was stopped.") -> None:
         """End every kernel; the next host takes the sessions back. Called once."""
@@ -365,19 +366,28 @@ class Host:
         self.notify({topic: number})
 
     async def health(self) -> dict[str, Any]:
-        """Whether the host can run code: its name, and how many sessions it has."""
-        return {"host": self.config.name, "sessions": len(self._sessions)}
+        """Whether code can be run: the names of the hosts, and how many sessions they have."""
+        return {"hosts": [self.config.name], "sessions": len(self._sessions)}
 
-    async def survey(self) -> dict[str, Any]:
-        """See operations.survey."""
+    async def drain(self, *, is_draining: bool) -> None:
+        """Open no sessions any more, or open them again; the host's row says so already."""
+        self._sessions.is_draining = is_draining
+
+    async def offer(self) -> dict[str, Any]:
+        """What there is for those who choose a host for a session."""
         return {
             "host": self.config.name,
             "started_at": timestamp(self._started_at),
+            "slots": self.config.max_sessions,
+            "sessions": len(self._sessions),
             "warm_kernels": self._sessions.warm_kernels,
-            "sessions": [
-                each.survey() | self._meter.latest(each.record.id) for each in self._sessions
-            ],
+            "is_draining": self._sessions.is_draining,
         }
+
+    async def survey(self) -> dict[str, Any]:
+        """See operations.survey."""
+        sessions = [each.survey() | self._meter.latest(each.record.id) for each in self._sessions]
+        return {"hosts": [{**await self.offer(), "sessions": sessions}]}
 
     async def metrics(self) -> str:
         """What the host counts and measures, in Prometheus's text format."""
@@ -547,15 +557,16 @@ class Host:
             for account in self._ledger:
                 account.enforce()
 
-    async def _read_quotas(self) -> None:
-        """Reads what accounts have of their own. Runs until the host stops.
+    async def _read_rows(self) -> None:
+        """Reads what accounts have of their own, and whether the host is to be drained.
 
-        While that cannot be read, they have what they had.
+        Runs until the host stops. While that cannot be read, it is as it was.
         """
         while True:
             await asyncio.sleep(GRANT_SECONDS)
             try:
                 self._ledger.grant(await self.recorder.quotas())
+                self._sessions.is_draining = await self.recorder.is_draining()
             except WorkbenchError as error:
                 logger.warning("the accounts' own quotas cannot be read: %s", error)
             except Exception:
@@ -591,6 +602,7 @@ VERBS = frozenset(
         "cancel",
         "close_session",
         "complete",
+        "drain",
         "find_session",
         "follow_run",
         "health",
@@ -601,6 +613,7 @@ VERBS = frozenset(
         "list_sessions",
         "list_variables",
         "metrics",
+        "offer",
         "open_session",
         "read_table",
         "rename_session",

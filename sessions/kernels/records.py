@@ -218,7 +218,10 @@ class Recorder(Protocol):
         """
 
     async def create_session(self, session: SessionRecord) -> None:
-        """Write a new session; it is durable on return. Raises Conflict if the name is taken."""
+        """Write a new session; it is durable on return.
+
+        Raises Conflict if the name is taken; if by another host's session, it is ``elsewhere``.
+        """
 
     async def rename_session(self, session: SessionRecord, identifier: str) -> None:
         """Write a session's new name, durable on return; the record keeps the old one.
@@ -228,6 +231,9 @@ class Recorder(Protocol):
 
     async def quotas(self) -> dict[int, dict[str, int]]:
         """What accounts have of their own, by owner and quota's name; 0: no limit."""
+
+    async def is_draining(self) -> bool:
+        """Whether somebody wants the host to open no sessions any more."""
 
     async def spent(self, since: datetime) -> list[Spent]:
         """What executions used that have ended since then; not those that were lost."""

@@ -43,6 +43,8 @@ MAX_IDENTIFIER_LENGTH = 256
 MAX_IDLE_TIMEOUT_SECONDS = 366 * 24 * 3600
 MAX_SOCKETS = 65_536  # of zmq in this process; twelve a kernel, eight of which watch four
 
+DRAINING = "This kernel host opens no sessions: an operator is about to take it away."
+
 Name = tuple[int | None, str]
 
 
@@ -75,6 +77,8 @@ class Roster:
         # Sessions that are ending, until their rows say so and their files are gone.
         self._closing: dict[Name, asyncio.Task[None]] = {}
         self._is_stopping = False
+        # Somebody wants it to open no sessions any more; those it has go on.
+        self.is_draining = False
         self._premises: dict[UUID, Premises] = {}
         self._estate = Estate(config, specs)
         self._leftovers = Leftovers()
@@ -163,11 +167,13 @@ class Roster:
             session.touch()
             return session, False
         if self._is_stopping:
-            raise HostUnavailable("The server is being stopped.")
+            raise HostUnavailable("The server is being stopped.", elsewhere=True)
         opening = self._opening.get(key)
         if opening is not None:
             return await asyncio.shield(opening), False
         _check(record)
+        if self.is_draining:
+            raise HostUnavailable(DRAINING, elsewhere=True)
         granted = policy_for(policy or {}, self._config.limits, self._config.network)
         record.policy = granted.to_wire()
         self._check_room(record.owner_id)
@@ -242,6 +248,7 @@ class Roster:
                 f"The server runs {self._config.max_sessions} sessions, as many as it may. "
                 "Close one, or try again later.",
                 maximum=self._config.max_sessions,
+                elsewhere=True,
             )
 
     async def _take_back(self, record: SessionRecord) -> None:

@@ -1,0 +1,348 @@
+"""The cluster as one process sees it: which hosts there are, and which are gone.
+
+Ray knows the nodes, where their actors live, and when one has died. This looks once a second, in
+a thread of its own, and sees to it that each node that offers slots has its host, that what is
+known of free slots is new, and that hosts which do not come back are given up. Any number of
+processes do so at once: actors are named, so that only one is made, and giving up happens once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import ray
+from django.conf import settings
+from django.db import DatabaseError, connection
+from ray.exceptions import ActorUnavailableError, RayActorError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sessions import hosts, models
+from sessions.engines.routes import Needs
+from sessions.exceptions import HostUnavailable
+from sessions.kernels.trace import NOBODY
+
+NAMESPACE = "workbench"
+SLOTS = "kernel_slots"  # the custom resource of nodes that offer kernels
+LOOK_SECONDS = 1.0
+OFFER_SECONDS = 2.0  # for hosts to say what they have; later answers count the next time
+FIRST_LOOK_SECONDS = 20.0  # for whoever asks before the first look
+# For a host whose node died to come back, before it is given up.
+GRACE_SECONDS = 5.0
+# The same for one of a cluster that Ray does not remember: it was started anew, nodes join again.
+REJOIN_SECONDS = 60.0
+CALLS_AT_ONCE = 10_000  # of one host, most of which wait
+
+Tell = Callable[[dict[str, int]], None]
+
+logger = logging.getLogger(__name__)
+
+
+def _nothing(numbers: dict[str, int]) -> None:
+    pass
+
+
+@dataclass(eq=False)
+class Member:
+    """A host that answers."""
+
+    name: str
+    node: str
+    actor: Any
+    slots: int
+    sessions: int
+    gpus: int
+    labels: Mapping[str, str]
+    is_draining: bool
+    # Sessions that this process has placed there since the host was asked.
+    placed: int = 0
+
+    @property
+    def free(self) -> int:
+        """How many sessions more it may have, as far as is known here."""
+        return self.slots - self.sessions - self.placed
+
+    def suits(self, needs: Needs) -> bool:
+        """Whether a session with such needs can be opened there."""
+        has_labels = all(self.labels.get(name) == value for name, value in needs.labels.items())
+        return not self.is_draining and self.free > 0 and self.gpus >= needs.gpus and has_labels
+
+
+@dataclass
+class _Node:
+    """A node of Ray's with its host's actor, whether that answers yet or not."""
+
+    about: dict[str, Any]
+    actor: Any
+    # The question that is under way; None between two.
+    asked: Any = None
+    member: Member | None = None
+
+
+@dataclass
+class _Missing:
+    life: UUID
+    since: float = field(default_factory=time.monotonic)
+
+
+class Cluster:
+    """See ``cluster``. The methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, Member] = {}
+        self._problem = "The cluster has not answered yet. Try again in a moment."
+        self._nodes: dict[str, _Node] = {}
+        self._missing: dict[str, _Missing] = {}
+        self._first_look = threading.Event()
+        self._look_soon = threading.Event()
+        # Problems that the log has, until all is well again.
+        self._told: set[str] = set()
+        # Who tells readers of sessions that were lost, and on which loop; None: nobody does.
+        self._tell: tuple[asyncio.AbstractEventLoop, Tell] | None = None
+        threading.Thread(target=self._run, name="cluster", daemon=True).start()
+
+    # --- What is known ------------------------------------------------------------------
+
+    def wait(self) -> None:
+        """Return when there was a first look, or it takes too long. Blocks."""
+        self._first_look.wait(FIRST_LOOK_SECONDS)
+
+    @property
+    def has_looked(self) -> bool:
+        """Whether ``wait`` would return at once."""
+        return self._first_look.is_set()
+
+    def members(self) -> list[Member]:
+        """The hosts that answer. Raises HostUnavailable if there are none."""
+        found = list(self._members.values())
+        if not found:
+            raise HostUnavailable(self._problem)
+        return found
+
+    def member(self, name: str) -> Member | None:
+        """The host of that name, if it answers."""
+        return self._members.get(name)
+
+    def tell_by(self, loop: asyncio.AbstractEventLoop | None, tell: Tell = _nothing) -> None:
+        """Have ``tell`` called on this loop with the newest numbers of sessions that are lost."""
+        self._tell = (loop, tell) if loop else None
+
+    def lost(self, member: Member) -> None:
+        """It did not answer because it has died: look now."""
+        if self._members.get(member.name) is member:
+            del self._members[member.name]
+        self._look_soon.set()
+
+    # --- Looking ------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            try:
+                self._look()
+            except (RayError, ConnectionError, OSError, RuntimeError, ValueError) as error:
+                self._members = {}
+                self._problem = f"The Ray cluster does not answer ({_first_line(error)})."
+                self._warn(self._problem)
+            except Exception:
+                logger.exception("the cluster could not be looked at")
+            else:
+                self._told.clear()
+            self._first_look.set()
+            self._look_soon.wait(LOOK_SECONDS)
+            self._look_soon.clear()
+
+    def _look(self) -> None:
+        connect()
+        known = {each["NodeID"]: each for each in ray.nodes()}
+        offering = {id_: each for id_, each in known.items() if _slots(each)}
+        for id_ in self._nodes.keys() - offering.keys():
+            del self._nodes[id_]
+        for id_, about in offering.items():
+            if id_ not in self._nodes:
+                self._nodes[id_] = _Node(about, _actor_on(about))
+        self._ask_offers()
+        members = [each.member for each in self._nodes.values() if each.member]
+        self._members = {each.name: each for each in members}
+        if not members:
+            self._problem = (
+                "No kernel host of the cluster answers yet. Nodes offer kernels by the resource "
+                f"{SLOTS}."
+            )
+        self._give_up_missing(set(known))
+
+    def _ask_offers(self) -> None:
+        for node in self._nodes.values():
+            if node.asked is None:
+                node.asked = node.actor.call.remote("offer", {}, "", tuple(NOBODY))
+        waiting = {node.asked: node for node in self._nodes.values()}
+        ready, _ = ray.wait([*waiting], num_returns=len(waiting), timeout=OFFER_SECONDS)
+        for asked in ready:
+            node = waiting[asked]
+            node.asked = None
+            self._hear(node, asked)
+
+    def _hear(self, node: _Node, asked: Any) -> None:
+        try:
+            answer = ray.get(asked)
+        except ActorUnavailableError:
+            return  # the way to it, for a moment; or it has died, and the next answer says so
+        except RayActorError as error:
+            if node.member is None:
+                self._warn(f"a kernel host does not start: {_first_line(error)}")
+            node.member, node.actor = None, _actor_on(node.about)
+            return
+        except RayError as error:  # the host could not start; it says why
+            node.member = None
+            self._warn(f"a kernel host cannot start: {_first_line(error)}")
+            return
+        offer, resources = answer["result"], node.about["Resources"]
+        node.member = Member(
+            name=offer["host"],
+            node=node.about["NodeID"],
+            actor=node.actor,
+            slots=offer["slots"],
+            sessions=offer["sessions"],
+            gpus=int(resources.get("GPU", 0)),
+            labels=_labels(node.about),
+            is_draining=offer["is_draining"],
+        )
+
+    def _give_up_missing(self, known_nodes: set[str]) -> None:
+        try:
+            rows = list(models.Host.objects.filter(state__in=hosts.PRESENT))
+            missing = {
+                row.name: row
+                for row in rows
+                if row.name not in self._members and row.node and self._is_dead(row.node)
+            }
+            self._missing = {
+                name: before
+                if (before := self._missing.get(name)) and before.life == row.life
+                else _Missing(row.life)
+                for name, row in missing.items()
+            }
+            for name, row in missing.items():
+                grace = GRACE_SECONDS if row.node in known_nodes else REJOIN_SECONDS
+                if time.monotonic() - self._missing[name].since >= grace:
+                    self._give_up(row)
+        except DatabaseError as error:
+            self._warn(f"hosts that are gone cannot be given up: {error}")
+            connection.close()
+
+    def _is_dead(self, node: str) -> bool:
+        """Whether nothing on a node can answer; a host that has died there is made anew."""
+        here = self._nodes.get(node)
+        return here is None or here.member is None
+
+    def _give_up(self, row: models.Host) -> None:
+        told = hosts.give_up(row.name, row.life)
+        logger.warning("the kernel host %r is gone, and %d sessions with it", row.name, len(told))
+        if told and (teller := self._tell):
+            loop, tell = teller
+            with suppress(RuntimeError):  # the loop was closed: readers look by themselves
+                loop.call_soon_threadsafe(tell, {**told, "sessions": 0})
+
+    def _warn(self, text: str) -> None:
+        """Once, until all is well again."""
+        if text not in self._told:
+            self._told.add(text)
+            logger.warning("%s", text)
+
+
+@lru_cache(maxsize=1)
+def cluster() -> Cluster:
+    """The cluster, as this process sees it from the first call on."""
+    return Cluster()
+
+
+def connect() -> None:
+    """Join the cluster that the settings name, unless this process has."""
+    if not ray.is_initialized():
+        ray.init(
+            address=settings.WORKBENCH_RAY_ADDRESS,
+            namespace=NAMESPACE,
+            log_to_driver=False,
+            configure_logging=False,
+        )
+
+
+def stop_host(member: Member, reason: str) -> None:
+    """End a host in order; its node's next look makes another, with the code of then. Blocks."""
+    ray.get(member.actor.stop.remote(reason))
+    ray.kill(member.actor)
+
+
+def _actor_on(about: dict[str, Any]) -> Any:
+    """The host's actor of a node, made if there is none."""
+    node = about["NodeID"]
+    offer = {
+        "node": node,
+        "address": about["NodeManagerAddress"],
+        "slots": _slots(about),
+        "gpus": int(about["Resources"].get("GPU", 0)),
+        "labels": _labels(about),
+    }
+    return (
+        _actor_class()
+        .options(
+            name=f"host-{node}",
+            namespace=NAMESPACE,
+            get_if_exists=True,
+            lifetime="detached",
+            num_cpus=0,
+            max_restarts=0,
+            max_concurrency=CALLS_AT_ONCE,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
+        )
+        .remote(str(Path(settings.BASE_DIR)), offer)
+    )
+
+
+@lru_cache(maxsize=1)
+def _actor_class() -> Any:
+    # Within a function, so that Ray sends the class itself: only it knows where the code is.
+    class Host:
+        def __init__(self, code: str, offer: dict[str, Any]) -> None:
+            import os
+            import sys
+
+            os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workbench.settings")
+            if code not in sys.path:
+                sys.path.insert(0, code)
+            import django
+
+            django.setup()
+            from sessions.engines.ray_host import RayHost
+
+            self._host = RayHost(offer)
+
+        async def call(self, *about: Any) -> dict[str, Any]:
+            return await self._host.call(*about)
+
+        async def stop(self, reason: str) -> None:
+            await self._host.stop(reason)
+
+    return ray.remote(Host)
+
+
+def _slots(about: dict[str, Any]) -> int:
+    return int(about["Resources"].get(SLOTS, 0)) if about["Alive"] else 0
+
+
+def _labels(about: dict[str, Any]) -> dict[str, str]:
+    """Those that somebody gave the node, not Ray's own."""
+    labels = about.get("Labels") or {}
+    return {name: value for name, value in labels.items() if not name.startswith("ray.io/")}
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

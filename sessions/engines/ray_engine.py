@@ -1,0 +1,207 @@
+"""The hosts of a Ray cluster: each call goes to the host that has the session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from django.db.models import QuerySet
+from ray.exceptions import RayActorError, RayError
+
+from sessions.engines import wakeups
+from sessions.engines.base import Notices
+from sessions.engines.ray_cluster import Cluster, Member, cluster
+from sessions.engines.routes import (
+    TO_ALL,
+    TO_ANY,
+    Needs,
+    Target,
+    may_open,
+    needs_of,
+    target_of,
+)
+from sessions.exceptions import (
+    HostUnavailable,
+    SessionLimitReached,
+    SessionNotFound,
+    WorkbenchError,
+)
+from sessions.kernels import trace
+from sessions.models import Session
+
+HUNG_UP = "The kernel host ended while it worked on this. Try again in a moment."
+NOT_THERE = "The machine of this session does not answer. Try again in a moment."
+MAX_PLACES = 10_000  # remembered: a place that is not, costs a query
+ATTEMPTS = 5  # to find a session that moves while it is looked for
+
+
+class RayEngine:
+    """Reaches the hosts of a cluster. What it remembers of where sessions are may be wrong."""
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[Target, str] = OrderedDict()
+        self._listener = wakeups.Listener()
+        self._publisher = wakeups.Publisher()
+        cluster().tell_by(asyncio.get_running_loop(), self._publisher.tell)
+
+    async def call(self, verb: str, **arguments: Any) -> Any:
+        """Call a verb of the host that it is for, or of several."""
+        known = await _cluster()
+        if verb in TO_ALL:
+            return await self._call_all(known, verb, arguments)
+        if verb in TO_ANY:
+            return await self._call_any(known, verb, arguments)
+        target = target_of(arguments)
+        if verb == "announce":
+            return await self._announce(known, target, arguments)
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._call_at(known, target, verb, arguments)
+            except WorkbenchError as error:
+                if not error.data.get("elsewhere") or attempt == ATTEMPTS:
+                    raise
+
+    def subscribe(self, topic: str) -> AbstractAsyncContextManager[Notices]:
+        """Notices through Redis, whichever host they come from."""
+        return self._listener.subscribe(topic)
+
+    async def close(self) -> None:
+        """The hosts go on, and so does the process's view of the cluster."""
+        cluster().tell_by(None)
+        await self._listener.close()
+        await self._publisher.close()
+
+    # --- Internal -----------------------------------------------------------------------
+
+    async def _call_all(self, known: Cluster, verb: str, arguments: dict[str, Any]) -> Any:
+        """The answers of all that answer, as one; those that die meanwhile have nothing."""
+        members = known.members()
+        calls = (self._ask(known, member, verb, arguments) for member in members)
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        told: dict[str, Any] = {}
+        for member, answer in zip(members, answers, strict=True):
+            if isinstance(answer, HostUnavailable):
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            told[member.name] = answer
+        if not told:
+            raise HostUnavailable(HUNG_UP)
+        return TO_ALL[verb](told)
+
+    async def _call_any(self, known: Cluster, verb: str, arguments: dict[str, Any]) -> Any:
+        member = max(known.members(), key=lambda each: each.free)
+        return await self._ask(known, member, verb, arguments)
+
+    async def _announce(self, known: Cluster, target: Target, arguments: dict[str, Any]) -> None:
+        """Also of sessions that have ended, whose host may be gone."""
+        try:
+            await self._call_at(known, target, "announce", arguments)
+        except (HostUnavailable, SessionNotFound):
+            self._publisher.tell({arguments["topic"]: arguments["number"]})
+
+    async def _call_at(
+        self, known: Cluster, target: Target, verb: str, arguments: dict[str, Any]
+    ) -> Any:
+        """Call where the session is, or open it where there is room."""
+        name = self._places.get(target)
+        if name is not None and (member := known.member(name)):
+            try:
+                if verb == "open_session":
+                    named = {name: arguments[name] for name in ("owner_id", "identifier")}
+                    found = await self._ask(known, member, "find_session", named)
+                    return {**found, "created": False}
+                return await self._ask(known, member, verb, _not_opening(arguments))
+            except SessionNotFound:
+                pass  # it has ended, or is elsewhere by now
+        self._places.pop(target, None)
+        row = await _row_of(target)
+        if row is not None and (row.is_live or not may_open(verb, arguments)):
+            member = known.member(row.host)
+            if member is None:
+                raise HostUnavailable(NOT_THERE) if row.is_live else SessionNotFound()
+            answer = await self._ask(known, member, verb, arguments)
+            self._remember(target, member)
+            return answer
+        if not may_open(verb, arguments):
+            raise SessionNotFound
+        return await self._place(known, target, verb, arguments)
+
+    async def _place(
+        self, known: Cluster, target: Target, verb: str, arguments: dict[str, Any]
+    ) -> Any:
+        """Open a session on the host with the most free slots that has what it needs."""
+        needs, refused = needs_of(arguments), set[Member]()
+        while True:
+            members = [each for each in known.members() if each not in refused]
+            suitable = [each for each in members if each.suits(needs)]
+            if not suitable:
+                raise _no_room(known, needs)
+            member = max(suitable, key=lambda each: each.free)
+            member.placed += 1
+            try:
+                answer = await self._ask(known, member, verb, arguments)
+            except (SessionLimitReached, HostUnavailable) as error:
+                if not error.data.get("elsewhere"):
+                    raise
+                refused.add(member)
+                continue
+            self._remember(target, member)
+            return answer
+
+    def _remember(self, target: Target, member: Member) -> None:
+        self._places[target] = member.name
+        self._places.move_to_end(target)
+        if len(self._places) > MAX_PLACES:
+            self._places.popitem(last=False)
+
+    async def _ask(
+        self, known: Cluster, member: Member, verb: str, arguments: dict[str, Any]
+    ) -> Any:
+        """Raises what the verb raises, or HostUnavailable."""
+        about = (trace.request_id.get(), tuple(trace.asker.get()))
+        try:
+            answer = await member.actor.call.remote(verb, arguments, *about)
+        except RayActorError as error:
+            known.lost(member)
+            raise HostUnavailable(HUNG_UP) from error
+        except RayError as error:
+            raise HostUnavailable("The cluster does not pass this on. Try again.") from error
+        if "error" in answer:
+            raise WorkbenchError.from_wire(answer["error"])
+        return answer["result"]
+
+
+async def _cluster() -> Cluster:
+    found = cluster()
+    if not found.has_looked:
+        await asyncio.to_thread(found.wait)
+    return found
+
+
+async def _row_of(target: Target) -> Session | None:
+    """The session's row, the likeliest if several may be meant."""
+    sessions: QuerySet[Session] = Session.objects.only("id", "host", "state")
+    if target.session_id is not None:
+        return await sessions.filter(id=target.session_id).afirst()
+    mine = Session.objects.visible_to(target.owner_id).named(target.identifier)
+    return await mine.only("id", "host", "state").afirst()
+
+
+def _not_opening(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {**arguments, "create": False} if "create" in arguments else arguments
+
+
+def _no_room(known: Cluster, needs: Needs) -> WorkbenchError:
+    members = known.members()
+    slots = sum(each.slots for each in members)
+    if any(each.is_draining or each.free <= 0 for each in members):
+        return SessionLimitReached(
+            f"The cluster runs as many sessions as it may ({slots}). Close one, or try again later.",
+            maximum=slots,
+        )
+    return SessionLimitReached("No machine of the cluster has what this session needs.")

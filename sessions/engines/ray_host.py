@@ -1,0 +1,120 @@
+"""A host as Ray's actor: one on each node that offers slots, detached, named after its node.
+
+The process is a worker that Ray starts on the node, in the environment of the node's raylet: so
+what is set there (WORKBENCH_DATA_DIR, WORKBENCH_DATABASE_URL and so on) are the settings of the
+host. It is the same host as on a single machine; calls and answers are those of
+sessions/engines/server.py, without the socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from sessions.engines import wakeups
+from sessions.engines.assembly import assemble_host
+from sessions.engines.lifetime import adopt_orphans, keep_reaping, reap_orphans
+from sessions.engines.process import HostRunsAlready, end_at_once, only_host
+from sessions.engines.server import answered
+from sessions.hosts import Claim
+from sessions.kernels import trace
+from sessions.kernels.descriptors import raise_limit
+from sessions.retention import history_kept
+
+if TYPE_CHECKING:
+    from sessions.kernels.host import Host
+    from sessions.recorder import DatabaseRecorder
+
+# For the host before this one to end, which may be about to notice that it has to.
+PREDECESSOR_SECONDS = 15.0
+LOOK_SECONDS = 0.2
+
+logger = logging.getLogger(__name__)
+
+
+class RayHost:
+    """What lives in the actor's process: a host, from its first call to ``stop``."""
+
+    def __init__(self, offer: dict[str, Any]) -> None:
+        # What the node offers: "node", "address", "slots", "gpus", "labels".
+        self._offer = offer
+        self._claimed = ExitStack()
+        self._start: asyncio.Task[tuple[Host, DatabaseRecorder]] | None = None
+        # Calls that somebody waits for; they go on when nobody does any more.
+        self._calls: set[asyncio.Task[dict[str, Any]]] = set()
+        self._publisher = wakeups.Publisher()
+        self._stopped = asyncio.Event()
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    async def call(
+        self, verb: str, arguments: dict[str, Any], request: str, asker: tuple[str, ...]
+    ) -> dict[str, Any]:
+        """See server.answered. Waits for the host to be there."""
+        host, _ = await self._started()
+        call = asyncio.create_task(answered(host, verb, arguments, request, asker), name=verb)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.shield(call)
+
+    async def stop(self, reason: str) -> None:
+        """End the kernels in order; the next host of the name takes the sessions back."""
+        host, recorder = await self._started()
+        await host.stop(reason)
+        await recorder.stop()
+        await self._publisher.close()
+        for task in self._keeping:
+            task.cancel()
+        await asyncio.gather(*self._keeping, return_exceptions=True)
+        reap_orphans()
+        self._claimed.close()
+
+    async def _started(self) -> tuple[Host, DatabaseRecorder]:
+        if self._start is None:
+            self._start = asyncio.create_task(
+                self._assemble(), name="start host", context=trace.of_nobody()
+            )
+        start = self._start
+        try:
+            return await asyncio.shield(start)
+        except Exception:
+            if self._start is start:
+                self._start = None  # the next call tries again
+            raise
+
+    async def _assemble(self) -> tuple[Host, DatabaseRecorder]:
+        await self._be_the_only_one()
+        raise_limit()
+        adopt_orphans()
+        claim = Claim(name=settings.WORKBENCH_HOST_NAME, **self._offer)
+        try:
+            assembled = await assemble_host(self._publisher.tell, claim, end_at_once)
+        except BaseException:
+            self._claimed.close()
+            raise
+        self._keep(keep_reaping(), "reap orphans")
+        self._keep(self._keep_history(), "delete old history")
+        return assembled
+
+    async def _be_the_only_one(self) -> None:
+        """Hold the data directory. Raises HostRunsAlready."""
+        deadline = time.monotonic() + PREDECESSOR_SECONDS
+        while True:
+            try:
+                self._claimed.enter_context(only_host())
+                return
+            except HostRunsAlready:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _keep(self, work: Any, name: str) -> None:
+        self._keeping.add(asyncio.create_task(work, name=name, context=trace.of_nobody()))
+
+    async def _keep_history(self) -> None:
+        async with history_kept(settings.WORKBENCH_HISTORY_DAYS, settings.WORKBENCH_AUDIT_DAYS):
+            await self._stopped.wait()

@@ -1,0 +1,187 @@
+"""A whole cluster on this machine: PostgreSQL, Redis, Ray with several nodes, web processes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.running import ROOT, SERVERS, children_of, free_port
+from tests.services.postgres import PostgresServer
+from tests.services.redis import RunningRedis
+
+START_SECONDS = 90.0
+STOP_SECONDS = 20.0
+SLOTS = 6  # of each node
+# As docs/operations.md says: a node that is gone is noticed within seconds.
+RAY_CONFIGURATION = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 1000,
+    "health_check_timeout_ms": 1000,
+    "health_check_failure_threshold": 3,
+}
+OBJECT_STORE_BYTES = 80_000_000
+
+
+class WebProcess:
+    """``manage.py workbench web`` at a port of its own."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.port, azure_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = directory / f"web-{self.port}.log"
+        ports = {"WORKBENCH_PORT": str(self.port), "WORKBENCH_AZURE_PORT": str(azure_port)}
+        self._environment = {**environment, **ports, "WORKBENCH_DATA_DIR": str(directory / "web")}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> WebProcess:
+        """Return at once; ``wait`` says when it can run code."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", "workbench", "web"],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        SERVERS.add(self._process.pid)
+        return self
+
+    def wait(self, hosts: int = 1) -> None:
+        """Return when it knows so many hosts."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            with suppress(httpx.TransportError):
+                answer = httpx.get(f"{self.url}/healthz", trust_env=False, timeout=30)
+                if answer.status_code == 200 and len(answer.json()["hosts"]) >= hosts:
+                    return
+            time.sleep(0.1)
+        raise RuntimeError(f"the web process did not start:\n{self.log.read_text()[-3000:]}")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it; SIGKILL is a machine that fails."""
+        if self._process is None:
+            return
+        self._process.send_signal(how)
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+class RunningCluster:
+    """Three nodes with kernels, a head without, two web processes; for a ``with`` block."""
+
+    def __init__(self, *, nodes: int = 3, webs: int = 2, **settings: str) -> None:
+        self._stack = ExitStack()
+        self.directory = Path(tempfile.mkdtemp(prefix="workbench-cluster-"))
+        self._count, self._webs_count, self._settings = nodes, webs, settings
+        self.postgres = PostgresServer()
+        self.redis = RunningRedis(self.directory)
+        self.webs: list[WebProcess] = []
+        self.nodes: dict[str, Any] = {}
+        self._ray: Any = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What all its processes are told, and who looks at its rows."""
+        return {
+            "WORKBENCH_DATABASE_URL": self.postgres.url("workbench"),
+            "WORKBENCH_REDIS_URL": self.redis.url,
+            "WORKBENCH_SECRET_KEY": self._secret,
+            "WORKBENCH_ENGINE": "ray",
+            **self._settings,
+        }
+
+    def __enter__(self) -> RunningCluster:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
+        self._secret = secrets.token_hex(32)
+        self._stack.callback(shutil.rmtree, self.directory, ignore_errors=True)
+        self._stack.callback(self.postgres.remove)
+        self.postgres.start()
+        self.postgres.database("workbench")
+        self._stack.enter_context(self.redis)
+        migrate = [sys.executable, "manage.py", "migrate", "-v", "0"]
+        about = {**self._inherited(), **self.settings, "WORKBENCH_DATA_DIR": str(self.directory)}
+        subprocess.run(migrate, cwd=ROOT, env={**about, "WORKBENCH_ENGINE": "local"}, check=True)
+        # Before Ray is imported; its processes inherit it.
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        from ray.cluster_utils import Cluster
+
+        before = children_of(os.getpid())
+        self._ray = Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 0,
+                "include_dashboard": False,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "_system_config": RAY_CONFIGURATION,
+            },
+        )
+        self._stack.callback(self._ray.shutdown)
+        for number in range(self._count):
+            self.add_node(f"n{number}")
+        SERVERS.update(children_of(os.getpid()) - before)
+        for _ in range(self._webs_count):
+            self.add_web()
+        for web in self.webs:
+            web.wait(self._count)
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def add_node(self, name: str, slots: int = SLOTS, **more: Any) -> None:
+        """A node with a host of that name; of an earlier one's name, it has its directory."""
+        self.nodes[name] = self._ray.add_node(
+            num_cpus=1,
+            resources={"kernel_slots": slots},
+            node_name=name,
+            object_store_memory=OBJECT_STORE_BYTES,
+            env_vars={
+                **self.settings,
+                "WORKBENCH_HOST_NAME": name,
+                "WORKBENCH_DATA_DIR": str(self.directory / name),
+            },
+            **more,
+        )
+
+    def remove_node(self, name: str) -> None:
+        """As if its machine had lost its power."""
+        self._ray.remove_node(self.nodes.pop(name), allow_graceful=False)
+
+    def add_web(self) -> WebProcess:
+        """One more web process."""
+        address = {"WORKBENCH_RAY_ADDRESS": self._ray.address}
+        web = WebProcess(self.directory, {**self._inherited(), **self.settings, **address})
+        self._stack.callback(web.stop)
+        self.webs.append(web.start())
+        return web
+
+    @property
+    def address(self) -> str:
+        """Ray's."""
+        return str(self._ray.address)
+
+    def _inherited(self) -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if "WORKBENCH" not in name}
