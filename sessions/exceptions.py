@@ -10,6 +10,7 @@
         * KernelspecNotFound
         * CellNotFound              it never was, or is deleted
         * FileNotFound              nothing at that path
+        * HostNotFound
     * Conflict
         * EditConflict              a cell's text was changed by somebody else meanwhile
         * ExecutionIdTaken          the client's own id already names another execution
@@ -114,6 +115,12 @@ class CellNotFound(NotFound):
     """There is no cell with this id in the notebook."""
 
     code = "cell_not_found"
+
+
+class HostNotFound(NotFound):
+    """There is no kernel host with this name."""
+
+    code = "host_not_found"
 
 
 class FileNotFound(NotFound):

@@ -106,18 +106,18 @@ def drain(name: str, *, is_draining: bool) -> bool:
     return bool(models.Host.objects.filter(name=name, state__in=PRESENT).update(state=state))
 
 
-def give_up(name: str, life: UUID) -> dict[str, int]:
+def give_up(name: str, life: UUID) -> dict[str, int] | None:
     """A host is gone for good: its sessions are lost, and what ran there.
 
-    Returns the newest event's number of each session. Does nothing if the host has another life
-    by now, or was given up before: of many that call this at once, one does it.
+    Returns the newest event's number of each session. Does nothing, and returns None, if the host
+    has another life by now, or was given up before: of many that call this at once, one does it.
     """
     told: dict[str, int] = {}
     with transaction.atomic():
         rows = models.Host.objects.select_for_update().filter(name=name, life=life)
         row = rows.exclude(state=HostState.GONE).first()
         if row is None:
-            return {}
+            return None
         row.state, row.ended_at = HostState.GONE, now()
         row.save()
         for session in _live_sessions(name):

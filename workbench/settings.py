@@ -389,6 +389,8 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},
         "django.channels.server": {"level": "WARNING"},
+        # It tells of each process how it is joined.
+        "ray": {"level": "ERROR"},
         # A traceback a second while Redis is away; sessions/engines/outages.py says it once.
         "channels_redis": {"level": "CRITICAL"},
     },

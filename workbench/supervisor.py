@@ -178,6 +178,8 @@ class _Supervisor:
     def __init__(self, step: Step, claim: int) -> None:
         self._step = step
         self._claim = claim
+        # The hosts of a cluster are elsewhere, and nobody's children here.
+        self._starts_host = settings.WORKBENCH_ENGINE != "ray"
         # Changed by the signals' handler, at any time.
         self._stopping: bool = False
         self._web: _Child | None = None
@@ -191,7 +193,7 @@ class _Supervisor:
     def run(self) -> int:
         """Returns the exit code."""
         try:
-            if running_host() is None:
+            if self._starts_host and running_host() is None:
                 self._step("Starting the kernel host")
                 self._host = self._start_host()
             self._step("Starting the web server")
@@ -231,7 +233,9 @@ class _Supervisor:
             self._step(f"The web server ended (code {self._web.end()}); starting another")
             time.sleep(RESTART_SECONDS)
             self._web = self._start_web()
-        if running_host() is None and (self._host is None or self._host.exit_code() is not None):
+        if not self._starts_host or running_host() is not None:
+            return
+        if self._host is None or self._host.exit_code() is not None:
             self._step("The kernel host ended; starting another")
             if self._host is not None:
                 self._host.end()

@@ -12,6 +12,7 @@ from django.contrib import admin
 # Each registers what it is about.
 from sessions.admin import audit as audit
 from sessions.admin import executions as executions
+from sessions.admin import hosts as hosts
 from sessions.admin import notebooks as notebooks
 from sessions.admin import quotas as quotas
 from sessions.admin import sessions as sessions

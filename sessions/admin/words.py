@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from django.utils.timezone import localtime, now
 
 from sessions.models import Session
-from sessions.states import ExecutionState, SessionState
+from sessions.states import ExecutionState, HostState, SessionState
 
 # Characters shown of a text: in a list, and on a page of its own.
 LINE_SHOWN, TEXT_SHOWN = 80, 100_000
@@ -36,6 +36,10 @@ COLOURS: dict[str, str] = {
     ExecutionState.TIMED_OUT: "warn",
     ExecutionState.INTERRUPTED: "warn",
     ExecutionState.CANCELLED: "quiet",
+    HostState.UP: "good",
+    HostState.DRAINING: "warn",
+    HostState.STOPPED: "quiet",
+    HostState.GONE: "bad",
 }
 
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
-from sessions.exceptions import WorkbenchError
+from sessions.exceptions import NotSupported, WorkbenchError
 
 
 class Engine(Protocol):
@@ -26,8 +26,25 @@ class Engine(Protocol):
         for what the verb ``announce`` says.
         """
 
+    async def restart_host(self, name: str, reason: str) -> None:
+        """End a host in order, and have another made that takes its sessions back.
+
+        Raises NotSupported where that is for whoever started it, HostUnavailable.
+        """
+
     async def close(self) -> None:
         """Let go of everything it holds. An inline engine ends its host."""
+
+
+class SingleHost:
+    """What engines share that know one host, which somebody else has started."""
+
+    async def restart_host(self, name: str, reason: str) -> None:
+        """Raises NotSupported."""
+        raise NotSupported(
+            "The kernel host of a single machine ends with “python manage.py workbench stop”, and "
+            "takes its sessions back when it is started again."
+        )
 
 
 class Notices:

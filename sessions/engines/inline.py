@@ -11,7 +11,7 @@ from django.conf import settings
 
 from sessions.engines import wakeups
 from sessions.engines.assembly import assemble_host
-from sessions.engines.base import Notices, Subscribers
+from sessions.engines.base import Notices, SingleHost, Subscribers
 from sessions.engines.process import HostRunsAlready, only_host
 from sessions.exceptions import HostUnavailable
 from sessions.hosts import Claim
@@ -20,7 +20,7 @@ from sessions.kernels.host import VERBS, Host
 from sessions.recorder import DatabaseRecorder
 
 
-class InlineEngine:
+class InlineEngine(SingleHost):
     """Makes its host on first use, on the loop it is used on.
 
     Using it raises HostUnavailable while another host has the data directory.

@@ -10,7 +10,7 @@ from typing import Any
 
 from sessions.engines import wakeups, wire
 from sessions.engines.assembly import trusted_run_dir
-from sessions.engines.base import Notices, Subscribers
+from sessions.engines.base import Notices, SingleHost, Subscribers
 from sessions.exceptions import HostUnavailable, InvalidValue, WorkbenchError
 from sessions.kernels import trace
 
@@ -18,7 +18,7 @@ SOCKET_NAME = "host.sock"
 HUNG_UP = "The kernel host ended while it worked on this. Try again in a moment."
 
 
-class LocalEngine:
+class LocalEngine(SingleHost):
     """One connection to the host, made on first use, and again after it was lost."""
 
     def __init__(self) -> None:

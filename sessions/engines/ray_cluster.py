@@ -38,6 +38,8 @@ OFFER_SECONDS = 2.0  # for hosts to say what they have; later answers count the 
 FIRST_LOOK_SECONDS = 20.0  # for whoever asks before the first look
 # For a host whose node died to come back, before it is given up.
 GRACE_SECONDS = 5.0
+# The same for one whose node lives: it is being made anew there.
+RESTART_SECONDS = 45.0
 # The same for one of a cluster that Ray does not remember: it was started anew, nodes join again.
 REJOIN_SECONDS = 60.0
 CALLS_AT_ONCE = 10_000  # of one host, most of which wait
@@ -108,7 +110,16 @@ class Cluster:
         self._told: set[str] = set()
         # Who tells readers of sessions that were lost, and on which loop; None: nobody does.
         self._tell: tuple[asyncio.AbstractEventLoop, Tell] | None = None
-        threading.Thread(target=self._run, name="cluster", daemon=True).start()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more, and leave the cluster; its hosts go on. Blocks."""
+        self._is_closed = True
+        self._look_soon.set()
+        self._thread.join()
+        ray.shutdown()
 
     # --- What is known ------------------------------------------------------------------
 
@@ -142,10 +153,19 @@ class Cluster:
             del self._members[member.name]
         self._look_soon.set()
 
+    def stop_host(self, member: Member, reason: str) -> None:
+        """End a host in order. The next look makes another, with the code of then. Blocks."""
+        try:
+            ray.get(member.actor.stop.remote(reason))
+            ray.kill(member.actor)
+        except RayActorError:
+            pass  # it has ended otherwise
+        self.lost(member)
+
     # --- Looking ------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while True:
+        while not self._is_closed:
             try:
                 self._look()
             except (RayError, ConnectionError, OSError, RuntimeError, ValueError) as error:
@@ -159,10 +179,11 @@ class Cluster:
             self._first_look.set()
             self._look_soon.wait(LOOK_SECONDS)
             self._look_soon.clear()
+        connection.close()
 
     def _look(self) -> None:
         connect()
-        known = {each["NodeID"]: each for each in ray.nodes()}
+        known = {each["NodeID"]: each for each in ray.nodes()}  # type: ignore[no-untyped-call]
         offering = {id_: each for id_, each in known.items() if _slots(each)}
         for id_ in self._nodes.keys() - offering.keys():
             del self._nodes[id_]
@@ -231,7 +252,9 @@ class Cluster:
                 for name, row in missing.items()
             }
             for name, row in missing.items():
-                grace = GRACE_SECONDS if row.node in known_nodes else REJOIN_SECONDS
+                grace = REJOIN_SECONDS
+                if row.node in known_nodes:
+                    grace = RESTART_SECONDS if row.node in self._nodes else GRACE_SECONDS
                 if time.monotonic() - self._missing[name].since >= grace:
                     self._give_up(row)
         except DatabaseError as error:
@@ -245,8 +268,10 @@ class Cluster:
 
     def _give_up(self, row: models.Host) -> None:
         told = hosts.give_up(row.name, row.life)
+        if told is None:
+            return  # it is back, or another process was faster
         logger.warning("the kernel host %r is gone, and %d sessions with it", row.name, len(told))
-        if told and (teller := self._tell):
+        if teller := self._tell:
             loop, tell = teller
             with suppress(RuntimeError):  # the loop was closed: readers look by themselves
                 loop.call_soon_threadsafe(tell, {**told, "sessions": 0})
@@ -273,12 +298,6 @@ def connect() -> None:
             log_to_driver=False,
             configure_logging=False,
         )
-
-
-def stop_host(member: Member, reason: str) -> None:
-    """End a host in order; its node's next look makes another, with the code of then. Blocks."""
-    ray.get(member.actor.stop.remote(reason))
-    ray.kill(member.actor)
 
 
 def _actor_on(about: dict[str, Any]) -> Any:

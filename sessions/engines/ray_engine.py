@@ -23,6 +23,7 @@ from sessions.engines.routes import (
     target_of,
 )
 from sessions.exceptions import (
+    Conflict,
     HostUnavailable,
     SessionLimitReached,
     SessionNotFound,
@@ -54,6 +55,8 @@ class RayEngine:
         if verb in TO_ANY:
             return await self._call_any(known, verb, arguments)
         target = target_of(arguments)
+        if verb == "rename_session":
+            await self._check_free(target, arguments["name"])
         if verb == "announce":
             return await self._announce(known, target, arguments)
         attempt = 0
@@ -68,6 +71,15 @@ class RayEngine:
     def subscribe(self, topic: str) -> AbstractAsyncContextManager[Notices]:
         """Notices through Redis, whichever host they come from."""
         return self._listener.subscribe(topic)
+
+    async def restart_host(self, name: str, reason: str) -> None:
+        """See base.Engine. Every process that looks at the cluster makes the next one."""
+        known = await _cluster()
+        known.members()
+        member = known.member(name)
+        if member is None:
+            raise HostUnavailable(f"No kernel host named {name!r} answers.")
+        await asyncio.to_thread(known.stop_host, member, reason)
 
     async def close(self) -> None:
         """The hosts go on, and so does the process's view of the cluster."""
@@ -96,6 +108,17 @@ class RayEngine:
     async def _call_any(self, known: Cluster, verb: str, arguments: dict[str, Any]) -> Any:
         member = max(known.members(), key=lambda each: each.free)
         return await self._ask(known, member, verb, arguments)
+
+    async def _check_free(self, target: Target, name: str) -> None:
+        """Raise Conflict for the id of another live session: names and ids are one namespace.
+
+        Each host knows its own; names are unique in the database.
+        """
+        other = await _row_of(Target(target.owner_id, name))
+        if other is not None and other.is_live and str(other.id) == name:
+            this = await _row_of(target)
+            if this is None or this.id != other.id:
+                raise Conflict(f"A session named {name!r} exists already.")
 
     async def _announce(self, known: Cluster, target: Target, arguments: dict[str, Any]) -> None:
         """Also of sessions that have ended, whose host may be gone."""

@@ -369,10 +369,6 @@ class Host:
         """Whether code can be run: the names of the hosts, and how many sessions they have."""
         return {"hosts": [self.config.name], "sessions": len(self._sessions)}
 
-    async def drain(self, *, is_draining: bool) -> None:
-        """Open no sessions any more, or open them again; the host's row says so already."""
-        self._sessions.is_draining = is_draining
-
     async def offer(self) -> dict[str, Any]:
         """What there is for those who choose a host for a session."""
         return {
@@ -602,7 +598,6 @@ VERBS = frozenset(
         "cancel",
         "close_session",
         "complete",
-        "drain",
         "find_session",
         "follow_run",
         "health",

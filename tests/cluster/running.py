@@ -32,6 +32,9 @@ RAY_CONFIGURATION = {
 }
 OBJECT_STORE_BYTES = 80_000_000
 
+# The one that this process's tests are about: put there by tests/cluster/__main__.py.
+current: list[RunningCluster] = []
+
 
 class WebProcess:
     """``manage.py workbench web`` at a port of its own."""
@@ -103,6 +106,7 @@ class RunningCluster:
             "WORKBENCH_REDIS_URL": self.redis.url,
             "WORKBENCH_SECRET_KEY": self._secret,
             "WORKBENCH_ENGINE": "ray",
+            "WORKBENCH_ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
             **self._settings,
         }
 
@@ -177,6 +181,14 @@ class RunningCluster:
         self._stack.callback(web.stop)
         self.webs.append(web.start())
         return web
+
+    def be_whole(self) -> None:
+        """Bring back what a test took away, and wait until every web process knows all hosts."""
+        for number in range(self._count):
+            if f"n{number}" not in self.nodes:
+                self.add_node(f"n{number}")
+        for web in self.webs:
+            web.wait(self._count)
 
     @property
     def address(self) -> str:

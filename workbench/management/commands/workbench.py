@@ -29,7 +29,7 @@ from sessions.kernels.doctor import Verdict, are_contained, examine
 from sessions.models import AuditEntry
 from sessions.retention import Pruned, delete_history, ended_before
 from sessions.states import AuditAction
-from workbench import claims, supervisor
+from workbench import claims, operating, supervisor
 from workbench.access import keys
 from workbench.access.models import ApiKey, Scope
 
@@ -47,6 +47,10 @@ ACTIONS = {
     "adopt": "give the sessions without an owner to the account NAME, while no host runs",
     "prune": "delete the history of sessions that ended long ago",
     "audit": "print who did what, as CSV or JSON lines",
+    "cluster": "show the kernel hosts, and what each has",
+    "drain": "have the kernel host NAME open no sessions any more, and wait until it has none",
+    "resume": "have the kernel host NAME open sessions again",
+    "restart": "end the kernel host NAME of a cluster in order; the next takes its sessions back",
     "doctor": "say what this machine can contain and limit, and how to have more",
 }
 
@@ -57,6 +61,9 @@ TARGETS = {
     "key": "the NAME of an account",
     "revoke": "the ID of a key",
     "adopt": "the NAME of an account",
+    "drain": "the NAME of a kernel host",
+    "resume": "the NAME of a kernel host",
+    "restart": "the NAME of a kernel host",
 }
 MAX_DAYS = 36_500
 PROGRESS_SESSIONS = 100  # between two lines that say how far it is
@@ -90,6 +97,12 @@ class Command(BaseCommand):
         )
 
         parser.add_argument(
+            "--wait", type=float, default=0.0, help="drain: for so many seconds; usually not at all"
+        )
+        parser.add_argument(
+            "--close", action="store_true", help="drain: close the sessions that are left then"
+        )
+        parser.add_argument(
             "--since", help="audit: from this moment on, such as 2026-11-22 or 2026-11-22T08:00Z"
         )
         parser.add_argument("--until", help="audit: before this moment")
@@ -111,6 +124,8 @@ class Command(BaseCommand):
             raise CommandError("--dry-run belongs to prune.")
         if (options["label"] or options["read"]) and action != "key":
             raise CommandError("--label and --read belong to key.")
+        if (options["wait"] or options["close"]) and action != "drain":
+            raise CommandError("--wait and --close belong to drain.")
         chosen = {name: options[name] for name in ("since", "until", "account", "format")}
         if action != "audit" and any(value is not None for value in chosen.values()):
             raise CommandError("--since, --until, --account and --format belong to audit.")
@@ -125,6 +140,13 @@ class Command(BaseCommand):
                 self._adopt(target)
             case "prune":
                 self._prune(days, dry_run=dry_run)
+            case "drain":
+                wait = options["wait"]
+                operating.drain_host(target, wait, closes=options["close"], say=self._step)
+            case "resume":
+                operating.resume_host(target, self._step)
+            case "restart":
+                operating.restart_host(target, self._step)
             case "backup":
                 self._backup(Path(target))
             case "restore":
@@ -144,6 +166,11 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
 
     def _host(self) -> None:
+        if settings.WORKBENCH_ENGINE == "ray":
+            raise CommandError(
+                "The kernel hosts of a cluster are Ray's: the web processes start one on each node "
+                "that offers kernel_slots."
+            )
         lifeline = supervisor.Lifeline.held(stop_seconds=supervisor.HOST_STOP_SECONDS)
         ready = lifeline.say_ready if lifeline else _nobody_waits
         try:
@@ -181,6 +208,9 @@ class Command(BaseCommand):
         self._step("Ending the server, the kernel host and its sessions")
         if not supervisor.stop_server():
             raise CommandError("Something of it is still ending. Try again in a moment.")
+
+    def _cluster(self) -> None:
+        operating.show_hosts(self.stdout.write)
 
     def _status(self) -> None:
         pid = running_host()
