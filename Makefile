@@ -2,7 +2,7 @@
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: run test lint bench torture lock vendor migrations
+.PHONY: run test test-cluster lint bench bench-cluster torture lock vendor migrations
 
 run: ## Set up everything and serve
 	@.setup/setup.sh run
@@ -12,6 +12,10 @@ test: ## Set up everything and run all tests; ARGS goes to pytest
 	@.setup/setup.sh test
 	@node --test tests/js/*.test.mjs
 	@WORKBENCH_DATA_DIR=$$(mktemp -d) .venv/bin/python -m pytest $(ARGS)
+
+test-cluster: ## The tests with PostgreSQL, Redis and a Ray cluster around them; ARGS goes to pytest
+	@.setup/setup.sh test
+	@.venv/bin/python -m tests.cluster $(ARGS)
 
 lint: ## Style, types, settings, missing migrations
 	@.setup/setup.sh lint
@@ -23,6 +27,10 @@ lint: ## Style, types, settings, missing migrations
 bench: ## Measure, as ratios against raw kernels, beside Jupyter Server
 	@.setup/setup.sh bench
 	@.venv/bin/python -m tests.bench
+
+bench-cluster: ## Measure sessions and executions through Ray against the local engine
+	@.setup/setup.sh test
+	@.venv/bin/python -m tests.cluster.bench
 
 torture: ## Break what can be broken, in 300 rounds, and write docs/reliability.md; ARGS=--rounds N
 	@.setup/setup.sh test

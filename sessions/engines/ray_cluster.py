@@ -65,13 +65,16 @@ class Member:
     gpus: int
     labels: Mapping[str, str]
     is_draining: bool
-    # Sessions that this process has placed there since the host was asked.
-    placed: int = 0
+
+    def hear(self, offer: dict[str, Any]) -> None:
+        """What it says by the verb ``offer``."""
+        self.slots, self.sessions = offer["slots"], offer["sessions"]
+        self.is_draining = offer["is_draining"]
 
     @property
     def free(self) -> int:
         """How many sessions more it may have, as far as is known here."""
-        return self.slots - self.sessions - self.placed
+        return self.slots - self.sessions
 
     def suits(self, needs: Needs) -> bool:
         """Whether a session with such needs can be opened there."""

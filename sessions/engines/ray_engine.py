@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
+import random
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -35,7 +37,11 @@ from sessions.models import Session
 HUNG_UP = "The kernel host ended while it worked on this. Try again in a moment."
 NOT_THERE = "The machine of this session does not answer. Try again in a moment."
 MAX_PLACES = 10_000  # remembered: a place that is not, costs a query
+ASKED = 8  # hosts that are asked what they have before a session is opened on one of them
 ATTEMPTS = 5  # to find a session that moves while it is looked for
+
+
+_at_random = random.SystemRandom()
 
 
 class RayEngine:
@@ -164,8 +170,7 @@ class RayEngine:
             suitable = [each for each in members if each.suits(needs)]
             if not suitable:
                 raise _no_room(known, needs)
-            member = max(suitable, key=lambda each: each.free)
-            member.placed += 1
+            member = await self._freest(known, suitable)
             try:
                 answer = await self._ask(known, member, verb, arguments)
             except (SessionLimitReached, HostUnavailable) as error:
@@ -175,6 +180,20 @@ class RayEngine:
                 continue
             self._remember(target, member)
             return answer
+
+    async def _freest(self, known: Cluster, members: list[Member]) -> Member:
+        """The one with the most free slots, as it is now: what was known may be a second old."""
+        likely = heapq.nlargest(ASKED, members, key=lambda each: (each.free, _at_random.random()))
+        offers = await asyncio.gather(
+            *(self._ask(known, each, "offer", {}) for each in likely), return_exceptions=True
+        )
+        for member, offer in zip(likely, offers, strict=True):
+            if isinstance(offer, dict):
+                member.hear(offer)
+        answering = [
+            member for member, offer in zip(likely, offers, strict=True) if isinstance(offer, dict)
+        ]
+        return max(answering or likely, key=lambda each: each.free)
 
     def _remember(self, target: Target, member: Member) -> None:
         self._places[target] = member.name

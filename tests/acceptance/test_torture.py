@@ -11,7 +11,7 @@ import pytest
 from tests.running import RunningServer
 from tests.torture.checker import Told, program, violations
 from tests.torture.faults import left_behind
-from tests.torture.rounds import play
+from tests.torture.rounds import Victim, play
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
 
@@ -31,7 +31,7 @@ async def test_a_few_rounds_of_faults_break_no_promise(tmp_path: Path) -> None:
     data_dir.mkdir()
 
     with RunningServer(data_dir) as server:
-        result = await play(server, SEEDS)
+        result = await play(Victim.single(server), SEEDS)
 
     assert result.problems == []
     assert result.rounds == len(SEEDS)

@@ -20,7 +20,7 @@ from tests.running import ROOT, SERVERS, children_of, free_port
 from tests.services.postgres import PostgresServer
 from tests.services.redis import RunningRedis
 
-START_SECONDS = 90.0
+START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 SLOTS = 6  # of each node
 # As docs/operations.md says: a node that is gone is noticed within seconds.
@@ -48,7 +48,9 @@ class WebProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> WebProcess:
-        """Return at once; ``wait`` says when it can run code."""
+        """Return at once, also if it runs already; ``wait`` says when it can run code."""
+        if self._process is not None:
+            return self
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "manage.py", "workbench", "web"],
@@ -70,7 +72,9 @@ class WebProcess:
                 if answer.status_code == 200 and len(answer.json()["hosts"]) >= hosts:
                     return
             time.sleep(0.1)
-        raise RuntimeError(f"the web process did not start:\n{self.log.read_text()[-3000:]}")
+        # Of a node that dies Ray tells everybody all it knows.
+        lines = [line for line in self.log.read_text().splitlines() if "[state-dump]" not in line]
+        raise RuntimeError("\n".join(["the web process does not know all hosts:", *lines[-40:]]))
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it; SIGKILL is a machine that fails."""
@@ -88,7 +92,10 @@ class WebProcess:
 class RunningCluster:
     """Three nodes with kernels, a head without, two web processes; for a ``with`` block."""
 
-    def __init__(self, *, nodes: int = 3, webs: int = 2, **settings: str) -> None:
+    def __init__(
+        self, *, nodes: int = 3, webs: int = 2, slots: int = SLOTS, **settings: str
+    ) -> None:
+        self._slots = slots
         self._stack = ExitStack()
         self.directory = Path(tempfile.mkdtemp(prefix="workbench-cluster-"))
         self._count, self._webs_count, self._settings = nodes, webs, settings
@@ -155,11 +162,11 @@ class RunningCluster:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
-    def add_node(self, name: str, slots: int = SLOTS, **more: Any) -> None:
+    def add_node(self, name: str, **more: Any) -> None:
         """A node with a host of that name; of an earlier one's name, it has its directory."""
         self.nodes[name] = self._ray.add_node(
             num_cpus=1,
-            resources={"kernel_slots": slots},
+            resources={"kernel_slots": self._slots},
             node_name=name,
             object_store_memory=OBJECT_STORE_BYTES,
             env_vars={
@@ -174,6 +181,16 @@ class RunningCluster:
         """As if its machine had lost its power."""
         self._ray.remove_node(self.nodes.pop(name), allow_graceful=False)
 
+    def host_process(self, name: str) -> int:
+        """The process id of a node's host."""
+        wanted = f"WORKBENCH_HOST_NAME={name}".encode()
+        for directory in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                is_actor = b"ray::Host" in (directory / "cmdline").read_bytes()
+                if is_actor and wanted in (directory / "environ").read_bytes().split(b"\0"):
+                    return int(directory.name)
+        raise LookupError(f"there is no host {name}")
+
     def add_web(self) -> WebProcess:
         """One more web process."""
         address = {"WORKBENCH_RAY_ADDRESS": self._ray.address}
@@ -187,6 +204,8 @@ class RunningCluster:
         for number in range(self._count):
             if f"n{number}" not in self.nodes:
                 self.add_node(f"n{number}")
+        for web in self.webs:
+            web.start()
         for web in self.webs:
             web.wait(self._count)
 

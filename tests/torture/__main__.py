@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.running import RunningServer
 from tests.torture.faults import left_behind
-from tests.torture.rounds import Result, play
+from tests.torture.rounds import Result, Victim, play
 
 DISK = "256m"
 INSIDE = "WORKBENCH_TORTURE_INSIDE"  # set in the process that has mounts of its own
@@ -48,7 +48,7 @@ def main() -> int:
         try:
             with RunningServer(data_dir) as server:
                 seeds = list(range(options.seed, options.seed + options.rounds))
-                result = asyncio.run(play(server, seeds, say=True))
+                result = asyncio.run(play(Victim.single(server), seeds, say=True))
             result.problems += [f"afterwards: {each}" for each in left_behind(data_dir)]
         finally:
             if INSIDE in os.environ:

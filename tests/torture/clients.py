@@ -7,17 +7,26 @@ import json
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 import httpx
 import websockets
 
-from tests.running import RunningServer
 from tests.torture.checker import Told, program
 
 DEADLINE_SECONDS = 90.0  # for anything a client waits for: whatever happened is over long before
 ASK_SECONDS = 0.05  # between two questions of a client that polls
+
+
+class Server(Protocol):
+    """Where clients go. Each may be another address every time that it is asked for."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
 
 
 class Progress:
@@ -42,7 +51,7 @@ class Progress:
 class Clients:
     """What clients do to one server in one round, and what they were told in it."""
 
-    def __init__(self, server: RunningServer, rng: random.Random) -> None:
+    def __init__(self, server: Server, rng: random.Random) -> None:
         self.told = Told()
         self.problems: list[str] = []
         self.progress = Progress()

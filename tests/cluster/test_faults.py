@@ -1,0 +1,227 @@
+"""What goes away while code runs: a node, a host, a web process, Redis, PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+
+from sessions.models import Execution, Host, Session
+from sessions.states import ExecutionState, HostState, SessionState
+from tests.cluster.client import ClusterClient
+from tests.cluster.running import RunningCluster
+from tests.cluster.victim import log_of, victim_of
+from tests.torture.checker import Told, violations
+from tests.torture.rounds import play
+
+pytestmark = pytest.mark.timeout(300)
+
+SOON_SECONDS = 60.0  # for anything that happens in seconds on a machine that is not busy
+WAITS = "import time; time.sleep(120)"
+
+
+async def until(found: Any) -> Any:
+    """What an asynchronous function gives, once that is something."""
+    async with asyncio.timeout(SOON_SECONDS):
+        while not (result := await found()):
+            await asyncio.sleep(0.05)
+    return result
+
+
+async def post(api: ClusterClient, address: str, body: Any) -> Any:
+    return await api.post(address, json.dumps(body), content_type="application/json")
+
+
+async def run(api: ClusterClient, identifier: str, code: str) -> Any:
+    return await post(api, f"/sandbox/{identifier}/execute", {"code": code})
+
+
+async def opened(api: ClusterClient, *identifiers: str) -> dict[str, Session]:
+    """Sessions by name, in each of which something was run."""
+    for identifier in identifiers:
+        assert (await run(api, identifier, "x = 1")).status_code == 200
+    return {row.identifier: row async for row in Session.objects.live()}
+
+
+async def runs_in(session: Session) -> bool:
+    running = Execution.objects.filter(session=session, state=ExecutionState.RUNNING)
+    return await running.aexists()
+
+
+def nothing_is_wrong(cluster: RunningCluster) -> None:
+    with log_of(cluster) as log:
+        assert violations(log, Told()) == []
+
+
+async def test_sessions_are_spread_over_the_hosts(api, cluster):
+    sessions = await opened(api, *(f"s{number}" for number in range(6)))
+
+    hosts = [each.host for each in sessions.values()]
+    assert {name: hosts.count(name) for name in hosts} == {"n0": 2, "n1": 2, "n2": 2}
+
+
+async def test_what_ran_on_a_node_that_is_gone_is_lost_and_nothing_else(api, cluster):
+    sessions = await opened(api, "a", "b", "c")
+    gone = sessions["a"]
+    others = [each for each in sessions.values() if each.host != gone.host]
+    waiting = asyncio.create_task(run(api, "a", WAITS))
+    quiet = [asyncio.create_task(run(api, each.identifier, "x += 1; x")) for each in others]
+    await until(lambda: runs_in(gone))
+
+    cluster.remove_node(gone.host)
+
+    told = await waiting
+    assert told.status_code == 503
+    assert "Try again" in told.json()["error"]
+    lost = Session.objects.filter(id=gone.id, state=SessionState.LOST)
+    await until(lost.aexists)
+    row = await lost.aget()
+    assert row.reason == "The machine that it ran on is gone."
+    ended = await Execution.objects.filter(session=gone).alatest("queued_at")
+    assert ended.state == ExecutionState.LOST
+    assert (await Host.objects.aget(name=gone.host)).state == HostState.GONE
+    assert [(await each).status_code for each in quiet] == [200, 200]
+    assert await Session.objects.live().acount() == 2
+    nothing_is_wrong(cluster)
+    anew = await run(api, "a", "print('x' in globals())")
+    assert anew.json()["events"][0]["text"] == "False\n"
+
+
+async def test_every_door_says_that_the_machine_does_not_answer(api, cluster):
+    """Between the node's end and the loss of its sessions; each in its contract's shape."""
+    session = (await opened(api, "a"))["a"]
+    cluster.remove_node(session.host)
+
+    # The first to hear of it; from then on the host is known to be away.
+    assert (await run(api, "a", "1")).status_code == 503
+    azure = await post(
+        api, "/executions?api-version=2025-10-02-preview&identifier=a", {"code": "1"}
+    )
+    backendai = await post(api, "/session/a", {"mode": "query", "code": "1", "runId": "r"})
+    native = await post(api, "/api/v1/sessions/a/executions", {"code": "1"})
+
+    answers = [azure, backendai, native]
+    # Whoever asks after the loss gets the answer for sessions that are not there, or a new one.
+    assert {each.status_code for each in answers} <= {503, 404, 200, 201, 202}
+    lost = Session.objects.filter(id=session.id, state=SessionState.LOST)
+    await until(lost.aexists)
+
+
+async def test_a_host_that_dies_is_made_anew_and_takes_its_sessions_back(api, cluster):
+    session = (await opened(api, "a"))["a"]
+    upload = await post(api, "/sandbox/a/execute", {"code": "open('kept.txt', 'w').write('kept')"})
+    assert upload.status_code == 200
+    waiting = asyncio.create_task(run(api, "a", WAITS))
+    await until(lambda: runs_in(session))
+
+    os.kill(cluster.host_process(session.host), signal.SIGKILL)
+
+    assert (await waiting).status_code == 503
+    stopped = Session.objects.filter(id=session.id, state=SessionState.STOPPED)
+    await until(stopped.aexists)
+
+    async def reads() -> Any:
+        answer = await run(api, "a", "print(open('kept.txt').read())")
+        return answer.status_code == 200 and answer.json()["events"]
+
+    (event,) = await until(reads)
+    assert event["text"] == "kept\n"
+    assert (await Session.objects.live().aget(identifier="a")).id == session.id
+    nothing_is_wrong(cluster)
+
+
+async def test_code_goes_on_when_its_web_process_dies(api, cluster):
+    first, second = cluster.webs
+    await opened(api, "a")
+    address = "/executions?api-version=2025-10-02-preview&identifier=a"
+    code = "import time\nfor i in range(20): print(i, flush=True); time.sleep(0.1)"
+    body = {"code": code}
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
+        asked = asyncio.create_task(
+            http.post(first.url + address, json=body, headers={"operation-id": "mine"})
+        )
+        session = await Session.objects.live().aget()
+        await until(lambda: runs_in(session))
+
+        await asyncio.to_thread(first.stop, signal.SIGKILL)
+
+        with pytest.raises(httpx.TransportError):
+            await asked
+        ended = Execution.objects.filter(client_id="mine", state=ExecutionState.SUCCEEDED)
+        await until(ended.aexists)
+        answer = await http.get(second.url + address.replace("/executions", "/executions/mine"))
+    assert answer.json()["result"]["stdout"] == "".join(f"{number}\n" for number in range(20))
+    nothing_is_wrong(cluster)
+
+
+async def test_a_socket_has_everything_while_redis_is_away_and_when_it_is_back(api, cluster):
+    await opened(api, "a")
+    web = cluster.webs[0]
+    seen: list[dict[str, Any]] = []
+    async with websockets.connect(
+        f"ws://127.0.0.1:{web.port}/ws/sessions/a/", proxy=None, max_size=None
+    ) as socket:
+
+        async def prints(text: str) -> None:
+            """Run something through the other process, and hear its end here."""
+            await post(api, "/sandbox/a/execute", {"code": f"print({text!r})"})
+            while True:
+                frame = json.loads(await socket.recv())
+                if frame["type"] == "events":
+                    seen.extend(frame["events"])
+                texts = [each["data"].get("text") for each in seen]
+                if f"{text}\n" in texts and seen[-1]["type"] == "execution_finished":
+                    return
+
+        async with asyncio.timeout(SOON_SECONDS):
+            await prints("before")
+            cluster.redis.stop()
+            await prints("meanwhile")
+            cluster.redis.start()
+            await prints("after")
+
+    numbers = [each["number"] for each in seen]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_nothing_is_lost_while_postgres_is_restarted(api, cluster):
+    session = (await opened(api, "a"))["a"]
+    code = "import time\nfor i in range(60): print(i, flush=True); time.sleep(0.05)"
+    running = asyncio.create_task(run(api, "a", code))
+    await until(lambda: runs_in(session))
+
+    await asyncio.to_thread(cluster.postgres.stop)
+    await asyncio.to_thread(cluster.postgres.start)
+
+    async def ends() -> bool:
+        ended = Execution.objects.filter(session=session, state=ExecutionState.SUCCEEDED)
+        return await ended.acount() == 2
+
+    async def asks() -> bool:
+        from django.db import DatabaseError
+
+        try:
+            return await ends()
+        except DatabaseError:
+            return False
+
+    await until(asks)
+    answer = await running
+    assert answer.status_code in (200, 503)
+    texts = session.events.filter(type="stream").order_by("number").values_list("data", flat=True)
+    text = "".join([data["text"] async for data in texts])
+    assert text == "".join(f"{number}\n" for number in range(60))
+    nothing_is_wrong(cluster)
+
+
+async def test_rounds_of_faults_break_no_promise(host, cluster):
+    result = await play(victim_of(cluster), [201, 202, 203, 204])
+
+    assert result.problems == []
+    assert result.events > 0
