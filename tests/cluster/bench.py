@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from uuid import uuid4
 
 import httpx
@@ -41,7 +42,7 @@ async def compare(
     times: dict[str, list[float]] = {side: [] for side in sides}
     for number in range(rounds):
         for side, client in sides.items():
-            times[side].append(await timed(lambda: deed(client, number)))
+            times[side].append(await timed(partial(deed, client, number)))
     median = {side: statistics.median(taken) for side, taken in times.items()}
     for side, taken in median.items():
         report(f"{name}, {side}, median", taken * 1e3, "ms")
