@@ -37,12 +37,14 @@ from django.db.models import (
 )
 
 from sessions import models
+from sessions.elsewhere import used_elsewhere
 from sessions.exceptions import Conflict, HostUnavailable, Unavailable
 from sessions.hosts import Claim, Superseded, session_row
 from sessions.kernels.flow import Flow
 from sessions.kernels.quotas import NAMES
 from sessions.kernels.records import (
     AuditRecord,
+    Elsewhere,
     Event,
     ExecutionRecord,
     SessionRecord,
@@ -198,7 +200,19 @@ class DatabaseRecorder:
 
     async def spent(self, since: datetime) -> list[Spent]:
         """See records.Recorder."""
-        found: list[Spent] = await self._in_thread(_spent, since)
+        assert self._claim is not None
+        found: list[Spent] = await self._in_thread(_spent, self._claim.name, since)
+        return found
+
+    async def elsewhere(self, since: datetime) -> dict[int | None, Elsewhere]:
+        """See records.Recorder."""
+        assert self._claim is not None
+        try:
+            found: dict[int | None, Elsewhere] = await self._in_thread(
+                used_elsewhere, self._claim.name, since
+            )
+        except (OperationalError, InterfaceError) as error:
+            raise await self._unavailable(error) from error
         return found
 
     def append(
@@ -552,9 +566,9 @@ def _quotas() -> dict[int, dict[str, int]]:
     }
 
 
-def _spent(since: datetime) -> list[Spent]:
+def _spent(host: str, since: datetime) -> list[Spent]:
     # By the sessions that were used since: an index leads from them to their executions.
-    active = models.Session.objects.filter(last_active_at__gt=since)
+    active = models.Session.objects.filter(host=host, last_active_at__gt=since)
     ended = models.Execution.objects.filter(session__in=active, finished_at__gt=since)
     # What was lost was lost with the host: its owner does not pay for it.
     ran = ended.filter(started_at__isnull=False).exclude(state=ExecutionState.LOST)

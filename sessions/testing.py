@@ -11,6 +11,7 @@ from sessions.exceptions import Conflict
 from sessions.kernels.flow import Flow
 from sessions.kernels.records import (
     AuditRecord,
+    Elsewhere,
     Event,
     ExecutionRecord,
     SessionRecord,
@@ -35,6 +36,7 @@ class MemoryRecorder:
         self.own_quotas: dict[int, dict[str, int]] = {}
         self.audited: list[AuditRecord] = []
         self.drains = False
+        self.used_elsewhere: dict[int | None, Elsewhere] = {}
 
     async def sessions_with_files(self) -> set[UUID]:
         """Those that have not ended, or are lost."""
@@ -53,6 +55,10 @@ class MemoryRecorder:
     async def quotas(self) -> dict[int, dict[str, int]]:
         """What a test has put there."""
         return self.own_quotas
+
+    async def elsewhere(self, since: datetime) -> dict[int | None, Elsewhere]:
+        """What a test has put there."""
+        return self.used_elsewhere
 
     async def is_draining(self) -> bool:
         """What a test has said."""

@@ -42,6 +42,7 @@ REAP_SECONDS = 5.0  # between two looks for sessions that are idle for too long
 ACTIVE_CPU_PERCENT = 2.0  # of a core: less than that, a session is taken for one that waits
 QUOTA_SECONDS = 1.0  # between two looks whether somebody's time is used up
 GRANT_SECONDS = 2.0  # between two looks at what accounts have of their own
+ELSEWHERE_SECONDS = 5.0  # between two looks at what owners use on other hosts
 REFRESH_SECONDS = 0.5  # between an execution's end and the look at its files, for all meanwhile
 
 
@@ -92,6 +93,7 @@ class Host:
         self._ledger.grant(await self.recorder.quotas())
         since = self._started_at - timedelta(seconds=PERIOD_SECONDS)
         self._ledger.restore(await self.recorder.spent(since))
+        self._ledger.hear(await self.recorder.elsewhere(since))
         await self._sessions.start(kept)
         self._spawn(self._reap(), "reap idle sessions")
         self._spawn(self._measure(), "measure sessions")
@@ -99,6 +101,7 @@ class Host:
         self._spawn(self._watch_time(), "watch the time that owners have used")
         self._sessions.is_draining = await self.recorder.is_draining()
         self._spawn(self._read_rows(), "read what operators have changed")
+        self._spawn(self._read_elsewhere(), "read what owners use on other hosts")
 
     async def stop(self, reason: str = "The server was stopped.") -> None:
         """End every kernel; the next host takes the sessions back. Called once."""
@@ -567,6 +570,21 @@ class Host:
                 logger.warning("the accounts' own quotas cannot be read: %s", error)
             except Exception:
                 logger.exception("the accounts' own quotas cannot be read")
+
+    async def _read_elsewhere(self) -> None:
+        """Reads what owners use on other hosts: their quotas are of all together.
+
+        Runs until the host stops. While that cannot be read, it is what it was.
+        """
+        while True:
+            await asyncio.sleep(ELSEWHERE_SECONDS)
+            try:
+                since = now() - timedelta(seconds=PERIOD_SECONDS)
+                self._ledger.hear(await self.recorder.elsewhere(since))
+            except WorkbenchError as error:
+                logger.warning("what owners use on other hosts cannot be read: %s", error)
+            except Exception:
+                logger.exception("what owners use on other hosts cannot be read")
 
     def _after_execution(self, record: ExecutionRecord) -> None:
         self._metrics.execution_ended(record)

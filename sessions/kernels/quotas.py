@@ -23,12 +23,13 @@ from sessions.exceptions import (
 )
 from sessions.kernels.executions import LiveExecution
 from sessions.kernels.limits import size_text
-from sessions.kernels.records import Spent
+from sessions.kernels.records import Elsewhere, Spent
 
 PERIOD_SECONDS = 24 * 3600
 # How exactly is known when something was used: it counts for 24 hours and so much longer at most.
 STEP_SECONDS = 300
 LOOK_SECONDS = 10.0  # for looks at all disks of an owner; then what was seen before counts
+NOTHING = Elsewhere()
 UNCOUNTED_BYTES = 1024**5  # for files that are too many to be counted: more than any disk has
 
 _SETTINGS = {
@@ -138,6 +139,8 @@ class Account:
     quota: Quota = field(default_factory=Quota)
     reached: Callable[[str], None] = lambda name: None
     clock: Callable[[], float] = time.time
+    # What they use on other hosts, as last looked at.
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
     # How many run or wait.
     executions: int = 0
     # Of the live sessions.
@@ -163,9 +166,9 @@ class Account:
         """So much output came; what runs is interrupted if that is too much."""
         at, most = self.clock(), self.quota.output_bytes
         self.output.add(size, at)
-        if most is None or execution not in self._running or self.output.total(at) <= most:
+        if most is None or execution not in self._running or self._put_out(at) <= most:
             return
-        self._interrupt(execution, "output_bytes", self._output_used(most, at))
+        self._interrupt(execution, "output_bytes", self._output_used(most))
 
     def restore(self, spent: Spent) -> None:
         """What was used before this host was there."""
@@ -189,11 +192,11 @@ class Account:
         self._count_time()
         now = self.clock()
         used = {
-            "sessions": sessions,
-            "executions": self.executions,
+            "sessions": sessions + self.elsewhere.sessions,
+            "executions": self._executing,
             "storage_bytes": self._stored(),
-            "execution_seconds": round(self.seconds.total(now), 3),
-            "output_bytes": int(self.output.total(now)),
+            "execution_seconds": round(self._ran(now), 3),
+            "output_bytes": int(self._put_out(now)),
         }
         return [
             {"name": name, "used": used[name], "most": getattr(self.quota, name)} for name in NAMES
@@ -202,8 +205,8 @@ class Account:
     # --- What is refused ----------------------------------------------------------------
 
     def check_sessions(self, others: int) -> None:
-        """Return if one more may be opened. Raises SessionLimitReached."""
-        most = self.quota.sessions
+        """Return if one more may be opened beside those of this host. Raises SessionLimitReached."""
+        most, others = self.quota.sessions, others + self.elsewhere.sessions
         if most is not None and others >= most:
             self.reached("sessions")
             raise SessionLimitReached(
@@ -215,10 +218,10 @@ class Account:
     def check_submission(self) -> None:
         """Return if something more may be submitted. Raises QueueLimitReached, QuotaReached."""
         most = self.quota.executions
-        if most is not None and self.executions >= most:
+        if most is not None and self._executing >= most:
             self.reached("executions")
             raise QueueLimitReached(
-                f"You have {_count(self.executions, 'execution')} running or waiting, and may have "
+                f"You have {_count(self._executing, 'execution')} running or waiting, and may have "
                 f"{most} at once. Wait for one to end, cancel one, or {self._ask('executions')}.",
                 maximum=most,
             )
@@ -227,10 +230,10 @@ class Account:
     def check_spending(self) -> None:
         """Return if there is time and output left for today. Raises QuotaReached."""
         if why := self._time_refusal():
-            raise self._quota_reached("execution_seconds", why, self.seconds)
+            raise self._quota_reached("execution_seconds", why)
         most, now = self.quota.output_bytes, self.clock()
-        if most is not None and self.output.total(now) >= most:
-            raise self._quota_reached("output_bytes", self._output_used(most, now), self.output)
+        if most is not None and self._put_out(now) >= most:
+            raise self._quota_reached("output_bytes", self._output_used(most))
 
     def storage_refusal(self) -> str:
         """Why nothing may be stored and no code run, by the last looks; empty if it may."""
@@ -257,7 +260,7 @@ class Account:
             return None
         others = [each for each in self.disks if each is not disk]
         await _in_time(each.renew() for each in others)
-        return max(0, most - _bytes(each.files for each in others))
+        return max(0, most - self.elsewhere.storage_bytes - _bytes(each.files for each in others))
 
     def storage_full(self) -> str:
         """The sentence for an upload that does not fit into the share."""
@@ -275,8 +278,18 @@ class Account:
             self.seconds.add_time(since, now)
             self._running[execution] = now
 
+    @property
+    def _executing(self) -> int:
+        return self.executions + self.elsewhere.executions
+
+    def _ran(self, at: float) -> float:
+        return self.seconds.total(at) + self.elsewhere.execution_seconds
+
+    def _put_out(self, at: float) -> float:
+        return self.output.total(at) + self.elsewhere.output_bytes
+
     def _stored(self) -> int:
-        return _bytes(disk.files for disk in self.disks)
+        return _bytes([self.elsewhere.storage_bytes, *(disk.files for disk in self.disks)])
 
     def _time_refusal(self) -> str:
         most = self.quota.execution_seconds
@@ -284,24 +297,30 @@ class Account:
             return ""
         self._count_time()
         now = self.clock()
-        if self.seconds.total(now) < most:
+        if self._ran(now) < most:
             return ""
         used = f"Your code ran for {_duration(most)} in the last 24 hours, as long as it may."
-        return self._until(used, "execution_seconds", self.seconds.falls_below(most, now))
+        return self._until(used, "execution_seconds", self._more_at("execution_seconds"))
 
-    def _output_used(self, most: int, now: float) -> str:
+    def _output_used(self, most: int) -> str:
         used = f"Your code put out {size_text(most)} in the last 24 hours, as much as it may."
-        return self._until(used, "output_bytes", self.output.falls_below(most, now))
+        return self._until(used, "output_bytes", self._more_at("output_bytes"))
 
     def _until(self, used: str, name: str, at: float) -> str:
         moment = datetime.fromtimestamp(math.ceil(at / 60) * 60, UTC)
         then = f"{moment:%Y-%m-%d %H:%M} UTC"
         return f"{used} Wait until {then}, when there is more, or {self._ask(name)}."
 
-    def _quota_reached(self, name: str, why: str, spending: Spending) -> QuotaReached:
+    def _more_at(self, name: str) -> float:
+        """When there is more of what was used up, as far as is known on this host."""
+        spending = self.seconds if name == "execution_seconds" else self.output
+        most = getattr(self.quota, name) - getattr(self.elsewhere, name)
+        return spending.falls_below(most, self.clock())
+
+    def _quota_reached(self, name: str, why: str) -> QuotaReached:
         self.reached(name)
-        now, most = self.clock(), getattr(self.quota, name)
-        wait = max(1, math.ceil(spending.falls_below(most, now) - now))
+        wait = max(1, math.ceil(self._more_at(name) - self.clock()))
+        most = getattr(self.quota, name)
         return QuotaReached(why, quota=name, maximum=most, retry_seconds=wait)
 
     def _interrupt(self, execution: LiveExecution | None, name: str, why: str) -> None:
@@ -346,6 +365,11 @@ class Ledger:
         self._own = own
         for account in self._accounts.values():
             account.quota = self._quota_of(account.owner_id)
+
+    def hear(self, elsewhere: Mapping[int | None, Elsewhere]) -> None:
+        """What owners use on other hosts, by owner; the others use nothing there."""
+        for owner_id in self._accounts.keys() | elsewhere.keys():
+            self.account(owner_id).elsewhere = elsewhere.get(owner_id, NOTHING)
 
     def restore(self, spent: Iterable[Spent]) -> None:
         """What was used in the last 24 hours, before this host was there."""

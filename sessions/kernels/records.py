@@ -138,6 +138,17 @@ class Spent:
     output_bytes: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """What an owner uses of their quotas on other hosts: now, and in the last 24 hours."""
+
+    sessions: int = 0
+    executions: int = 0
+    storage_bytes: int = 0
+    execution_seconds: float = 0.0
+    output_bytes: int = 0
+
+
 MAX_AUDITED = 1_000  # characters of code, or of what else somebody did
 CUT = " …(cut)"
 
@@ -236,7 +247,12 @@ class Recorder(Protocol):
         """Whether somebody wants the host to open no sessions any more."""
 
     async def spent(self, since: datetime) -> list[Spent]:
-        """What executions used that have ended since then; not those that were lost."""
+        """What this host's executions used that have ended since then; not those that were lost."""
+
+    async def elsewhere(self, since: datetime) -> dict[int | None, Elsewhere]:
+        """What owners use on other hosts, by owner; spent since then. Those who use nothing are
+        left out, and on a server of one host that is everybody.
+        """
 
     def append(
         self,

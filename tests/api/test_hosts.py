@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -12,7 +13,7 @@ from django.db import connection, transaction
 from sessions import hosts
 from sessions.exceptions import HostUnavailable
 from sessions.hosts import Claim, Superseded
-from sessions.kernels.records import ExecutionRecord, SessionRecord
+from sessions.kernels.records import ExecutionRecord, SessionRecord, now
 from sessions.models import AuditEntry, Event, Execution, Host, Session
 from sessions.recorder import DatabaseRecorder
 from sessions.states import AuditAction, EventType, ExecutionState, HostState, SessionState
@@ -213,3 +214,41 @@ def test_who_ends_in_order_says_so_unless_another_is_there_already():
 def test_nobody_unknown_may_write():
     with pytest.raises(Superseded):
         check(claim(life=uuid4()))
+
+
+# --- Quotas of all hosts together ---------------------------------------------------------------
+
+
+async def test_what_owners_use_on_other_hosts_is_read_from_the_rows():
+    here, other = DatabaseRecorder(lambda _: None), DatabaseRecorder(lambda _: None)
+    await here.start(claim(name="here"))
+    await other.start(claim(name="other"))
+    session = await busy_session(other, host="other", identifier="there")
+    mine = await busy_session(here, host="here", identifier="here")
+    started = now() - timedelta(seconds=30)
+    for state, finished_at in ((ExecutionState.SUCCEEDED, now()), (ExecutionState.LOST, now())):
+        execution = ExecutionRecord(session_id=session.id, kind="code", code="1", origin="api")
+        execution.state, execution.output_bytes = state, 500
+        execution.started_at, execution.finished_at = started, finished_at
+        other.changed(execution)
+    await other.commit()
+
+    since = now() - timedelta(hours=24)
+    used = (await here.elsewhere(since))[None]
+
+    assert (used.sessions, used.executions, used.output_bytes) == (1, 2, 500)
+    assert used.execution_seconds == pytest.approx(30, abs=5)
+    assert {each.owner_id for each in await here.spent(since)} == set()
+    assert (await other.elsewhere(since))[None].sessions == 1
+    assert mine.id != session.id
+    await here.stop()
+    await other.stop()
+
+
+async def test_on_a_server_of_one_host_nothing_is_elsewhere():
+    recorder = DatabaseRecorder(lambda _: None)
+    await recorder.start(claim())
+    await busy_session(recorder)
+
+    assert await recorder.elsewhere(now() - timedelta(hours=24)) == {}
+    await recorder.stop()

@@ -29,7 +29,7 @@ from sessions.kernels.quotas import (
     Quota,
     Spending,
 )
-from sessions.kernels.records import ExecutionRecord, Spent
+from sessions.kernels.records import Elsewhere, ExecutionRecord, Spent
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -376,3 +376,62 @@ def test_the_day_before_the_host_counts(clock):
     assert use(ledger.account(1), "output_bytes") == 101
     # Somebody has set the clock back: what is to come has not been.
     assert use(ledger.account(2), "execution_seconds") == HOUR / 2
+
+
+# --- On other hosts -----------------------------------------------------------------------------
+
+
+def test_what_is_used_on_other_hosts_counts_as_well():
+    most = Quota(
+        sessions=3, executions=3, storage_bytes=100, execution_seconds=100, output_bytes=100
+    )
+    ledger = Ledger(most)
+    account = ledger.account(7)
+    account.check_submission()
+
+    ledger.hear(
+        {
+            7: Elsewhere(
+                sessions=2, executions=2, storage_bytes=40, execution_seconds=60.0, output_bytes=50
+            )
+        }
+    )
+
+    used = {each["name"]: each["used"] for each in account.usage(1)}
+    assert used == {
+        "sessions": 3,
+        "executions": 2,
+        "storage_bytes": 40,
+        "execution_seconds": 60.0,
+        "output_bytes": 50,
+    }
+    with pytest.raises(SessionLimitReached, match="You have 3 sessions open"):
+        account.check_sessions(1)
+    account.check_submission()
+
+
+@pytest.mark.parametrize(
+    ("used", "refusal"),
+    [
+        (Elsewhere(executions=3), QueueLimitReached),
+        (Elsewhere(execution_seconds=100.0), QuotaReached),
+        (Elsewhere(output_bytes=100), QuotaReached),
+    ],
+)
+def test_who_has_used_all_on_other_hosts_runs_nothing_here(used, refusal):
+    ledger = Ledger(Quota(executions=3, execution_seconds=100, output_bytes=100))
+    ledger.hear({7: used})
+
+    with pytest.raises(refusal):
+        ledger.account(7).check_submission()
+    ledger.account(8).check_submission()
+
+    ledger.hear({})
+    ledger.account(7).check_submission()
+
+
+def test_files_on_other_hosts_fill_the_storage():
+    ledger = Ledger(Quota(storage_bytes=100))
+    ledger.hear({7: Elsewhere(storage_bytes=101)})
+
+    assert "more than 100 bytes" in ledger.account(7).storage_refusal()
