@@ -1,21 +1,24 @@
-"""A file or a directory of a workspace as a tar or zip archive, for the faces that send such."""
+"""A file or a directory of a workspace as a tar or zip archive, in a temporary file.
+
+All of this blocks, and runs where the workspace is.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tarfile
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, BinaryIO, cast
-from uuid import UUID
 
-from files.operations import PIECE_BYTES, Download, FileInfo, workspace_of
+from django.conf import settings
+
+from files.info import FileInfo, content_type_of
+from files.streams import PIECE_BYTES
 from sessions.exceptions import Conflict, FileNotFound, FileTooLarge, WrongFileType
 from sessions.kernels.workspace import Entry, Workspace
 
@@ -27,36 +30,25 @@ _MS_DOS_DIRECTORY = 0x10
 _SAMPLE_BYTES = 64 * 1024
 
 
-async def archive(session_id: UUID, path: str) -> BinaryIO:
-    """An uncompressed tar of what is at ``path``, in a temporary file, at its beginning.
+def packed_tar(workspace: Workspace, path: str, name: str) -> tuple[BinaryIO, FileInfo]:
+    """An uncompressed tar of what is at ``path``, open, called ``name`` with ".tar" behind it.
 
     Its members are named from the last part of the path on: ``src/main.c`` for the directory
     ``a/src``; the workspace itself is ``.``. Only regular files and directories are in it; no
-    link is followed. The caller closes it. Raises PathInvalid, FileNotFound, WrongFileType,
-    FileTooLarge beyond MAX_ARCHIVE_BYTES, Conflict if a file became shorter meanwhile.
+    link is followed. Raises PathInvalid, FileNotFound, WrongFileType, FileTooLarge beyond
+    MAX_ARCHIVE_BYTES, Conflict if a file became shorter meanwhile.
     """
-    return await _packed(_write_tar, workspace_of(session_id), path)
+    return _packed(_write_tar, workspace, path, f"{name}.tar")
 
 
-async def zip_archive(session_id: UUID, path: str, *, name: str) -> Download:
-    """A zip of what is at ``path``, ready to be sent as ``name`` with ".zip" behind it.
+def packed_zip(workspace: Workspace, path: str, name: str) -> tuple[BinaryIO, FileInfo]:
+    """A zip of what is at ``path``, open, called ``name`` with ".zip" behind it.
 
-    Its members are named as those of ``archive``, but what is in the workspace itself stands at
-    the top. A file that changes meanwhile is in it as it was read. Raises PathInvalid,
-    FileNotFound, WrongFileType, FileTooLarge beyond MAX_ARCHIVE_BYTES.
+    Its members are named as those of a tar, but what is in the workspace itself stands at the
+    top. A file that changes meanwhile is in it as it was read. Raises PathInvalid, FileNotFound,
+    WrongFileType, FileTooLarge beyond MAX_ARCHIVE_BYTES.
     """
-    file = await _packed(_write_zip, workspace_of(session_id), path)
-    status = os.fstat(file.fileno())
-    info = FileInfo(
-        path=f"{name}.zip",
-        name=f"{name}.zip",
-        directory=".",
-        size_bytes=status.st_size,
-        modified_at=datetime.fromtimestamp(status.st_mtime, UTC),
-        is_directory=False,
-        content_type="application/zip",
-    )
-    return Download(info, file)
+    return _packed(_write_zip, workspace, path, f"{name}.zip")
 
 
 # --- Packing ----------------------------------------------------------------------------------
@@ -66,28 +58,38 @@ Members = list[tuple[str, Entry]]
 Writer = Callable[[BinaryIO, Workspace, Members], None]
 
 
-async def _packed(write: Writer, workspace: Workspace, path: str) -> BinaryIO:
-    packing = asyncio.ensure_future(asyncio.to_thread(_pack, write, workspace, path))
-    try:
-        return await asyncio.shield(packing)
-    except asyncio.CancelledError:
-        packing.add_done_callback(_close_packed)  # the thread cannot be stopped
-        raise
-
-
-def _pack(write: Writer, workspace: Workspace, path: str) -> BinaryIO:
+def _packed(write: Writer, workspace: Workspace, path: str, name: str) -> tuple[BinaryIO, FileInfo]:
     members = list(_members(workspace, workspace.stat(path)))
     size = sum(_BLOCK_BYTES * 3 + entry.size_bytes for _, entry in members)
     if size > MAX_ARCHIVE_BYTES:
         raise FileTooLarge(f"An archive may have {MAX_ARCHIVE_BYTES} bytes at most.")
-    file = cast(BinaryIO, tempfile.TemporaryFile())  # noqa: SIM115  # the caller closes it
+    file = _temporary_file()
     try:
         write(file, workspace, members)
         file.seek(0)
+        return file, _info(name, os.fstat(file.fileno()))
     except BaseException:
         file.close()
         raise
-    return file
+
+
+def _temporary_file() -> BinaryIO:
+    """One without a name, on the disk that workspaces are on: /tmp may be memory."""
+    directory = Path(settings.WORKBENCH_DATA_DIR) / "tmp"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return cast(BinaryIO, tempfile.TemporaryFile(dir=directory))
+
+
+def _info(name: str, status: os.stat_result) -> FileInfo:
+    return FileInfo(
+        path=name,
+        name=name,
+        directory=".",
+        size_bytes=status.st_size,
+        modified_at=datetime.fromtimestamp(status.st_mtime, UTC),
+        is_directory=False,
+        content_type=content_type_of(name),
+    )
 
 
 def _members(workspace: Workspace, top: Entry) -> Iterator[tuple[str, Entry]]:
@@ -113,11 +115,6 @@ def _opened(
         if is_top:
             raise
         return None, None
-
-
-def _close_packed(packing: asyncio.Future[BinaryIO]) -> None:
-    with suppress(BaseException):
-        packing.result().close()
 
 
 # --- tar --------------------------------------------------------------------------------------

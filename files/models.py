@@ -1,6 +1,6 @@
 """What the database knows of the files in sessions' workspaces: for operators, and for history.
 
-The workspace is the truth and these rows follow it (files/operations.py is their only writer).
+The workspace is the truth and these rows follow it (files/rows.py is their only writer).
 """
 
 from __future__ import annotations

@@ -1,23 +1,22 @@
 """A first look at a file: text, the beginning of a table, or that it is a picture.
 
 Whatever the file is, a preview reads a bounded part of it, and never fails on its contents: what
-cannot be shown is said in a sentence.
+cannot be shown is said in a sentence. It is read where the workspace is; this blocks.
 """
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import csv
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO, cast
-from uuid import UUID
+from typing import Any, BinaryIO, cast
 
-from files.operations import content_type_of, workspace_of
+from files.info import content_type_of
+from sessions.kernels.workspace import Workspace
 
 # Of a text: bytes read, and lines shown.
 MAX_TEXT_BYTES = 512 * 1024
@@ -132,16 +131,27 @@ class NoPreview:
 Preview = TextPreview | TablePreview | ImagePreview | NoPreview
 
 
-async def preview_file(session_id: UUID, path: str) -> Preview:
+# By what each is called in the native API.
+KINDS: dict[str, type[Preview]] = {
+    "text": TextPreview,
+    "table": TablePreview,
+    "image": ImagePreview,
+    "none": NoPreview,
+}
+
+
+def preview_to_wire(preview: Preview) -> dict[str, Any]:
+    """A preview as plain data: its fields, and its ``kind``."""
+    kind = next(name for name, cls in KINDS.items() if cls is type(preview))
+    return {"kind": kind, **asdict(preview)}
+
+
+def look_at(workspace: Workspace, path: str) -> Preview:
     """A first look at a file.
 
     Raises PathInvalid, FileNotFound, WrongFileType for anything but a regular file.
     """
-    return await asyncio.to_thread(_preview, session_id, path)
-
-
-def _preview(session_id: UUID, path: str) -> Preview:
-    file, entry = workspace_of(session_id).open(path)
+    file, entry = workspace.open(path)
     with file:
         content_type = content_type_of(PurePosixPath(entry.path).name)
         if content_type in IMAGE_TYPES:

@@ -69,7 +69,7 @@ WORKBENCH_HISTORY_DAYS = env.integer(
 # How long it is kept who did what. 0: for ever.
 WORKBENCH_AUDIT_DAYS = env.integer("WORKBENCH_AUDIT_DAYS", 365, least=0, most=36_500, unit="days")
 # What the host calls when code may have changed a session's files.
-WORKBENCH_REFRESH_FILES = "files.operations.refresh"
+WORKBENCH_REFRESH_FILES = "files.rows.refresh"
 # The environment whose kernelspecs come first; its Python runs the default kernel.
 WORKBENCH_KERNEL_PREFIX = env.directory(
     "WORKBENCH_KERNEL_PREFIX", BASE_DIR / ".venv-kernels", must_exist=True

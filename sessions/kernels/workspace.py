@@ -131,25 +131,8 @@ class Workspace:
         remove_tree(self.root)
 
     def relative(self, text: str) -> PurePosixPath:
-        """The path that untrusted text names, relative to the workspace, which is ``.``.
-
-        ``a/b``, ``/mnt/data/a/b``, ``mnt/data/a/b`` and ``/home/work/a/b`` are the same. Raises
-        PathInvalid, with a sentence that says why.
-        """
-        encoded = _encode(text)
-        if len(encoded) > MAX_PATH_BYTES:
-            raise PathInvalid(f"The path is longer than {MAX_PATH_BYTES} bytes.")
-        parts = [part for part in text.split("/") if part not in ("", ".")]
-        if ".." in parts:
-            raise PathInvalid("The path may not contain '..'.")
-        absolute = text.startswith("/")
-        if absolute or parts[:2] == ["mnt", "data"]:
-            parts = _below_mount_point(parts)
-        for part in parts:
-            _check_name(part)
-        if len(parts) > MAX_DEPTH:
-            raise PathInvalid(f"The path has more than {MAX_DEPTH} parts.")
-        return PurePosixPath(*parts)
+        """The path that untrusted text names; see relative_path."""
+        return relative_path(text)
 
     def entries(self, directory: str = "", *, recursive: bool = False) -> list[Entry]:
         """The files and directories in a directory (with ``recursive``, below it), by path.
@@ -483,6 +466,28 @@ class Upload:
 
 
 # --- Text and names ---------------------------------------------------------------------------
+
+
+def relative_path(text: str) -> PurePosixPath:
+    """The path that untrusted text names, relative to the workspace, which is ``.``.
+
+    ``a/b``, ``/mnt/data/a/b``, ``mnt/data/a/b`` and ``/home/work/a/b`` are the same. Raises
+    PathInvalid, with a sentence that says why.
+    """
+    encoded = _encode(text)
+    if len(encoded) > MAX_PATH_BYTES:
+        raise PathInvalid(f"The path is longer than {MAX_PATH_BYTES} bytes.")
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if ".." in parts:
+        raise PathInvalid("The path may not contain '..'.")
+    absolute = text.startswith("/")
+    if absolute or parts[:2] == ["mnt", "data"]:
+        parts = _below_mount_point(parts)
+    for part in parts:
+        _check_name(part)
+    if len(parts) > MAX_DEPTH:
+        raise PathInvalid(f"The path has more than {MAX_DEPTH} parts.")
+    return PurePosixPath(*parts)
 
 
 def _encode(text: str) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -18,9 +19,13 @@ from django.db import IntegrityError, connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from tests.api.opened import opened_below
 
 from files import operations
+from files import rows as rows_of
+from files.info import FileInfo, content_type_of
 from files.models import SessionFile
+from files.workspaces import workspace_of
 from sessions.exceptions import (
     Conflict,
     FileExists,
@@ -50,17 +55,17 @@ async def session_id(data_dir: Path) -> UUID:
         created_at=timezone.now(),
         last_active_at=timezone.now(),
     )
-    operations.workspace_of(session.id).create()
+    workspace_of(session.id).create()
     return session.id
 
 
 @pytest.fixture
 def root(session_id: UUID) -> Path:
     """The workspace as code in the session sees it."""
-    return operations.workspace_of(session_id).root
+    return workspace_of(session_id).root
 
 
-async def save(session_id: UUID, path: str, data: bytes = b"data") -> operations.FileInfo:
+async def save(session_id: UUID, path: str, data: bytes = b"data") -> FileInfo:
     return await operations.save_file(session_id, path, io.BytesIO(data), origin="azure")
 
 
@@ -122,29 +127,32 @@ async def test_a_part_of_a_file_can_be_read(
 
 
 async def test_a_large_file_comes_in_pieces(session_id: UUID) -> None:
-    data = os.urandom(600 * 1024)
+    data = os.urandom(1300 * 1024)
     await save(session_id, "f", data)
     download = await operations.open_file(session_id, "f")
 
     pieces = [piece async for piece in download.chunks()]
 
-    assert [len(piece) for piece in pieces] == [262144, 262144, 90112]
     assert b"".join(pieces) == data
+    assert len(pieces) > 1
+    assert max(map(len, pieces)) <= 1024 * 1024
 
 
-async def test_a_download_closes_its_file(session_id: UUID) -> None:
-    await save(session_id, "f", b"x" * 600_000)
+async def test_a_download_closes_its_file(session_id: UUID, root: Path) -> None:
+    await save(session_id, "f", b"x" * 2_000_000)
 
     given_up = await operations.open_file(session_id, "f")
     chunks = given_up.chunks()
     await anext(chunks)
     await chunks.aclose()
     unused = await operations.open_file(session_id, "f")
+    assert opened_below(root)
     unused.close()
     unused.close()
 
-    assert given_up._file.closed
-    assert unused._file.closed
+    async with asyncio.timeout(10):  # the host is told, and not waited for
+        while opened_below(root):
+            await asyncio.sleep(0.01)
 
 
 async def test_a_file_that_grows_is_read_to_its_old_end(session_id: UUID, root: Path) -> None:
@@ -188,10 +196,34 @@ async def test_an_upload_whose_client_leaves_leaves_nothing(session_id: UUID, ro
 
     upload = asyncio.create_task(operations.save_file(session_id, "d/f", pieces(), origin="azure"))
     await waiting.wait()
-    assert len(os.listdir(root)) == 1
+    async with asyncio.timeout(10):
+        while not os.listdir(root):  # its beginning is on its way
+            await asyncio.sleep(0.01)
     upload.cancel()
     with pytest.raises(asyncio.CancelledError):
         await upload
+
+    assert os.listdir(root) == []
+    assert await rows(session_id) == {}
+
+
+async def test_of_several_files_whose_client_leaves_there_is_none(
+    session_id: UUID, root: Path
+) -> None:
+    class Endless(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            reading.set()
+            gone.wait(10)
+            return b"more"
+
+    reading, gone = threading.Event(), threading.Event()
+    sources = [("a", io.BytesIO(b"a")), ("d/b", Endless())]
+    upload = asyncio.create_task(operations.save_files(session_id, sources, origin="azure"))
+    await asyncio.to_thread(reading.wait, 10)
+    upload.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await upload
+    gone.set()
 
     assert os.listdir(root) == []
     assert await rows(session_id) == {}
@@ -243,7 +275,7 @@ async def test_a_session_that_has_ended_has_no_files() -> None:
         await operations.make_directory(UNKNOWN, "d")
     with pytest.raises(FileNotFound):
         await operations.rename_file(UNKNOWN, "a", "b")
-    await operations.refresh(UNKNOWN)
+    await rows_of.refresh(UNKNOWN)
 
 
 # --- What a listing says ----------------------------------------------------------------------
@@ -296,7 +328,7 @@ async def test_listing_and_reading_write_no_rows(session_id: UUID, root: Path) -
     ],
 )
 def test_a_name_tells_the_content_type(name: str, expected: str) -> None:
-    assert operations.content_type_of(name) == expected
+    assert content_type_of(name) == expected
 
 
 async def test_a_directory_named_like_a_file_has_no_content_type(session_id: UUID) -> None:
@@ -320,14 +352,14 @@ async def test_refresh_follows_what_code_does(session_id: UUID, root: Path) -> N
     (root / "d").mkdir()
     (root / "d/new").write_text("new")
     (root / "kept").write_text("kept")
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
     assert await rows(session_id) == {"d": None, "d/new": (3, ""), "kept": (4, "")}
 
     (root / "d/new").unlink()
     (root / "d").rmdir()
     (root / "kept").write_text("longer")
     (root / "link").symlink_to("kept")
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
     assert await rows(session_id) == {"kept": (6, "")}
 
 
@@ -336,7 +368,7 @@ async def test_a_file_that_code_changes_loses_its_origin(session_id: UUID, root:
     await save(session_id, "changed", b"before")
     (root / "changed").write_text("by code")
 
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
 
     assert await rows(session_id) == {"changed": (7, ""), "kept": (4, "azure")}
 
@@ -346,7 +378,7 @@ async def test_a_file_that_becomes_a_directory_is_one(session_id: UUID, root: Pa
     (root / "x").unlink()
     (root / "x").mkdir()
 
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
 
     assert await rows(session_id) == {"x": None}
 
@@ -354,12 +386,12 @@ async def test_a_file_that_becomes_a_directory_is_one(session_id: UUID, root: Pa
 async def test_refresh_writes_nothing_when_nothing_changed(session_id: UUID, root: Path) -> None:
     for number in range(20):
         (root / str(number)).touch()
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
 
     # In the thread of the ORM, whose connection it watches.
     queries = CaptureQueriesContext(connection)
     await sync_to_async(queries.__enter__)()
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
     await sync_to_async(queries.__exit__)(None, None, None)
     statements = await sync_to_async(list)(queries)
 
@@ -371,7 +403,7 @@ async def test_refresh_keeps_rows_of_odd_names(session_id: UUID, root: Path) -> 
         pass
     (root / ("x" * 255)).touch()
 
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
 
     assert list(await rows(session_id)) == ["\\xff\n", "x" * 255]
 
@@ -379,31 +411,31 @@ async def test_refresh_keeps_rows_of_odd_names(session_id: UUID, root: Path) -> 
 async def test_rows_of_one_session_are_limited(
     session_id: UUID, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "MAX_ROWS_PER_SESSION", 3)
+    monkeypatch.setattr(rows_of, "MAX_ROWS_PER_SESSION", 3)
     for number in range(5):
         (root / f"{number}").touch()
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
     assert list(await rows(session_id)) == ["0", "1", "2"]
 
     (root / "0").unlink()
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
     assert list(await rows(session_id)) == ["1", "2", "3"]
 
 
 async def test_many_files_are_recorded_in_batches(session_id: UUID, root: Path) -> None:
-    for number in range(operations.ROWS_PER_TRANSACTION + 7):
+    for number in range(rows_of.ROWS_PER_TRANSACTION + 7):
         (root / f"{number}").touch()
 
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
 
     assert len(await rows(session_id)) == 507
 
 
 async def test_a_workspace_that_is_gone_keeps_no_rows(session_id: UUID) -> None:
     await save(session_id, "d/f")
-    operations.workspace_of(session_id).remove()
+    workspace_of(session_id).remove()
 
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
 
     assert await rows(session_id) == {}
 
@@ -424,7 +456,7 @@ async def test_deleting_takes_the_rows_below_and_no_others(session_id: UUID) -> 
 async def test_renaming_takes_the_rows_along(session_id: UUID, root: Path) -> None:
     await save(session_id, "d/e/f", b"12345")
     (root / "d/by-code").write_text("x")
-    await operations.refresh(session_id)
+    await rows_of.refresh(session_id)
 
     info = await operations.rename_file(session_id, "/mnt/data/d", "new/place")
 
@@ -440,7 +472,7 @@ async def test_renaming_takes_the_rows_along(session_id: UUID, root: Path) -> No
 
 async def test_verbs_and_refresh_at_once_end_true(session_id: UUID) -> None:
     saves = [save(session_id, f"d/{number}") for number in range(10)]
-    refreshes = [operations.refresh(session_id) for _ in range(5)]
+    refreshes = [rows_of.refresh(session_id) for _ in range(5)]
 
     await asyncio.gather(*saves, *refreshes)
 

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from files import archives
 from files.models import SessionFile
-from files.operations import workspace_of
+from files.workspaces import workspace_of
 from sessions.models import Session
 from sessions.states import SessionState
 

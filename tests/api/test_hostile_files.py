@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from django.test import AsyncClient
 
-from files.operations import workspace_of
+from files.workspaces import workspace_of
 from sessions import operations
 from sessions.kernels.limits import Limits
 from sessions.operations import SessionRef

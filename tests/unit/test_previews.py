@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 
 from files import previews
-from files.operations import workspace_of
-from files.previews import ImagePreview, NoPreview, Preview, TablePreview, TextPreview, preview_file
+from files.operations import preview_file
+from files.previews import ImagePreview, NoPreview, Preview, TablePreview, TextPreview
+from files.workspaces import workspace_of
 from sessions.exceptions import FileNotFound, PathInvalid, WrongFileType
 
 SESSION = UUID("12345678-1234-5678-1234-567812345678")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -13,17 +13,9 @@ from django.urls import URLPattern, path
 from rest_framework.request import Request
 
 from files import operations as files
-from files.archives import zip_archive
-from files.operations import Download, FileInfo, Readable
-from files.previews import (
-    IMAGE_TYPES,
-    ImagePreview,
-    NoPreview,
-    Preview,
-    TablePreview,
-    TextPreview,
-    preview_file,
-)
+from files.info import FileInfo
+from files.previews import IMAGE_TYPES, preview_to_wire
+from files.streams import Download, Readable
 from sessions.exceptions import (
     FileExists,
     FileNotFound,
@@ -85,12 +77,6 @@ PART = Answer(
     content_types=("*/*",),
     headers={"Content-Range": "Which bytes these are, of how many."},
 )
-_PREVIEW_KINDS: dict[type[Preview], str] = {
-    TextPreview: "text",
-    TablePreview: "table",
-    ImagePreview: "image",
-    NoPreview: "none",
-}
 
 
 def file_on_the_wire(info: FileInfo) -> dict[str, Any]:
@@ -264,7 +250,7 @@ class ArchiveView(FilesView):
         wanted = request.query_params.get("path", "")
         info = await files.stat_file(session.id, wanted)
         name = session.identifier if info.path == "." else info.name
-        return _sent(request, await zip_archive(session.id, wanted, name=name))
+        return _sent(request, await files.open_zip(session.id, wanted, name=name))
 
 
 class PreviewView(FilesView):
@@ -282,8 +268,8 @@ class PreviewView(FilesView):
         picture, or why there is nothing to show.
         """
         session = await self.session_with_files(request)
-        preview = await preview_file(session.id, _path(request))
-        return json_response({"kind": _PREVIEW_KINDS[type(preview)], **asdict(preview)})
+        preview = await files.preview_file(session.id, _path(request))
+        return json_response(preview_to_wire(preview))
 
 
 class DirectoriesView(FilesView):

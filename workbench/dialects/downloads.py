@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header, http_date
 from rest_framework.request import Request
 
-from files.operations import Download
+from files.streams import Download
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 

@@ -16,8 +16,8 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 
 from files import operations as files
+from files.info import FileInfo
 from files.models import SessionFile
-from files.operations import FileInfo
 from sessions import operations
 from sessions.exceptions import FileNotFound, FileTooLarge, SessionNotFound, WrongFileType
 from sessions.operations import SessionInfo, SessionRef

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 
 from sessions.exceptions import PathInvalid
-from sessions.kernels.workspace import MOUNT_POINTS, Workspace
+from sessions.kernels.workspace import MOUNT_POINTS, relative_path
 from workbench.dialects.azure.versions import ApiVersion
 from workbench.errors import Refused
 
-# Reads paths only; nothing is below it.
-_NOWHERE = Workspace(Path("/nonexistent"), max_bytes=None)
 _CONTENT = "/content"
 
 
@@ -45,7 +42,7 @@ def directory_path(directory: str) -> str:
     Raises Refused (400 FilePathInvalid).
     """
     try:
-        return f"{MOUNT_POINTS[0]}/{_NOWHERE.relative(directory)}"
+        return f"{MOUNT_POINTS[0]}/{relative_path(directory)}"
     except PathInvalid as error:
         raise _refused("FilePathInvalid", f"File Path '{directory[:256]}'", error) from None
 
@@ -57,11 +54,11 @@ def file_path(directory: str, name: str) -> str:
     """
     parent = directory_path(directory)
     try:
-        relative = _NOWHERE.relative(name)
+        relative = relative_path(name)
         if not relative.parts:
             raise PathInvalid("The name is empty.")
         path = f"{parent}/{relative}"
-        _NOWHERE.relative(path)
+        relative_path(path)
     except PathInvalid as error:
         raise _refused("FileNameInvalid", f"File name '{name[:256]}'", error) from None
     return path

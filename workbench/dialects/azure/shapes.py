@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
-from files.operations import FileInfo
+from files.info import FileInfo
 from workbench.dialects.azure.versions import ApiVersion
 from workbench.dialects.azure.views import timestamp
 

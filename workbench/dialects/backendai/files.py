@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import secrets
 import stat
@@ -17,9 +16,10 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from files import operations as files
-from files.archives import archive
-from files.operations import PIECE_BYTES, FileInfo
+from files.info import FileInfo
+from files.streams import Download
 from sessions.exceptions import FileNotFound, InvalidValue, NotFound, WorkbenchError, WrongFileType
+from sessions.kernels.workspace import relative_path
 from workbench.dialects.backendai import ORIGIN
 from workbench.dialects.backendai.errors import invalid
 from workbench.dialects.backendai.names import uploaded_name
@@ -69,7 +69,7 @@ class FilesView(BackendAIView):
             found = await files.list_files(session.id, path)
         except WrongFileType:
             found = [await files.stat_file(session.id, path)]
-        relative = files.workspace_of(session.id).relative(path).as_posix()
+        relative = relative_path(path).as_posix()
         listing = json.dumps([_listed(info) for info in found], ensure_ascii=False)
         return json_response(
             {
@@ -87,10 +87,10 @@ class DownloadView(BackendAIView):
     async def get(self, request: Request, name: str) -> HttpResponseBase:
         """Send files and directories, a tar of each."""
         session = await self.find_session(request)
-        tars: list[BinaryIO] = []
+        tars: list[Download] = []
         try:
             for path in _wanted(request):
-                tars.append(await archive(session.id, path))
+                tars.append(await files.open_tar(session.id, path, name="files"))
         except BaseException as error:
             _close(tars)
             raise _missing(error) from None
@@ -167,7 +167,7 @@ def _listed(info: FileInfo) -> dict[str, Any]:
 class _Multipart(StreamingHttpResponse):
     """A multipart document of tars, which it closes, also if nobody reads it."""
 
-    def __init__(self, tars: list[BinaryIO]) -> None:
+    def __init__(self, tars: list[Download]) -> None:
         boundary = secrets.token_hex(16)
         super().__init__(
             _parts(tars, boundary),
@@ -177,20 +177,18 @@ class _Multipart(StreamingHttpResponse):
         self._resource_closers.append(lambda: _close(tars))  # type: ignore[attr-defined]
 
 
-async def _parts(tars: list[BinaryIO], boundary: str) -> AsyncIterator[bytes]:
+async def _parts(tars: list[Download], boundary: str) -> AsyncIterator[bytes]:
     for tar in tars:
-        size = tar.seek(0, 2)
-        tar.seek(0)
         yield (
             f"--{boundary}\r\nContent-Type: application/octet-stream\r\n"
-            f"Content-Encoding: identity\r\nContent-Length: {size}\r\n\r\n"
+            f"Content-Encoding: identity\r\nContent-Length: {tar.info.size_bytes}\r\n\r\n"
         ).encode()
-        while piece := await asyncio.to_thread(tar.read, PIECE_BYTES):
+        async for piece in tar.chunks():
             yield piece
         yield b"\r\n"
     yield f"--{boundary}--\r\n".encode()
 
 
-def _close(tars: list[BinaryIO]) -> None:
+def _close(tars: list[Download]) -> None:
     for tar in tars:
         tar.close()
