@@ -1,11 +1,12 @@
-"""What a file is, to the outside."""
+"""What a file is, to the outside: as every face may show it, and as plain data."""
 
 from __future__ import annotations
 
 import mimetypes
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
+from typing import Any
 
 from sessions.kernels.workspace import Entry
 
@@ -29,6 +30,7 @@ _TYPES = mimetypes.MimeTypes().types_map[True] | {
     ".yaml": "application/yaml",
     ".yml": "application/yaml",
 }
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,34 @@ class FileInfo:
                 "application/octet-stream" if entry.is_directory else content_type_of(path.name)
             ),
             mode=entry.mode,
+        )
+
+    def to_wire(self) -> list[Any]:
+        """The values in the order of the fields, the time as microseconds: a listing has many."""
+        return [
+            self.path,
+            self.name,
+            self.directory,
+            self.size_bytes,
+            (self.modified_at - _EPOCH) // timedelta(microseconds=1),
+            self.is_directory,
+            self.content_type,
+            self.mode,
+        ]
+
+    @classmethod
+    def from_wire(cls, wire: list[Any]) -> FileInfo:
+        """What ``to_wire`` described."""
+        path, name, directory, size_bytes, microseconds, is_directory, content_type, mode = wire
+        return cls(
+            path=path,
+            name=name,
+            directory=directory,
+            size_bytes=size_bytes,
+            modified_at=_EPOCH + timedelta(microseconds=microseconds),
+            is_directory=is_directory,
+            content_type=content_type,
+            mode=mode,
         )
 
 

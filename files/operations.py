@@ -5,7 +5,11 @@ take its id. A path is text from outside: relative to the workspace, or absolute
 ``/mnt/data`` or ``/home/work``; anything else raises PathInvalid. A session that has ended has no
 workspace: every verb raises FileNotFound.
 
-What the verbs answer is read from the directory itself, so it is true also while code runs. The
+The verbs run where the workspaces are: on this machine's disk (files/disk.py), or, with
+``settings.WORKBENCH_FILES_THROUGH_HOST``, on that of the host that has the session
+(files/through_host.py); then they may also raise HostUnavailable.
+
+What they answer is read from the directory itself, so it is true also while code runs. The
 ``SessionFile`` rows follow: at once for what a verb changes, and with ``rows.refresh`` for what
 code changed. Listing and reading never write rows.
 """
@@ -15,6 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Sequence
 from contextlib import aclosing
+from typing import Protocol
 from uuid import UUID
 
 from django.conf import settings
@@ -23,11 +28,52 @@ from files.disk import Disk
 from files.info import FileInfo
 from files.previews import Preview
 from files.streams import Download, Incoming, Readable, pieces
+from files.through_host import ThroughHost
 from sessions import operations as sessions
 from sessions.exceptions import WrongFileType
 from sessions.kernels.workspace import relative_path
 
-_disk = Disk(sessions.room)
+
+class Place(Protocol):
+    """Where workspaces are, seen from here."""
+
+    async def list_files(
+        self, session_id: UUID, directory: str, *, recursive: bool
+    ) -> list[FileInfo]: ...
+
+    async def stat_file(self, session_id: UUID, path: str) -> FileInfo: ...
+
+    async def preview_file(self, session_id: UUID, path: str) -> Preview: ...
+
+    async def open_file(self, session_id: UUID, path: str) -> Download: ...
+
+    async def open_tar(self, session_id: UUID, path: str, *, name: str) -> Download: ...
+
+    async def open_zip(self, session_id: UUID, path: str, *, name: str) -> Download: ...
+
+    def incoming(
+        self,
+        session_id: UUID,
+        paths: Sequence[str],
+        *,
+        origin: str,
+        overwrite: bool,
+        max_bytes: int,
+    ) -> Incoming: ...
+
+    async def delete_file(self, session_id: UUID, path: str, *, recursive: bool) -> None: ...
+
+    async def make_directory(self, session_id: UUID, path: str) -> FileInfo: ...
+
+    async def rename_file(self, session_id: UUID, source: str, target: str) -> FileInfo: ...
+
+
+_here: Place = Disk(sessions.room)
+_at_the_host: Place = ThroughHost()
+
+
+def _place() -> Place:
+    return _at_the_host if settings.WORKBENCH_FILES_THROUGH_HOST else _here
 
 
 # --- Looking ----------------------------------------------------------------------------------
@@ -41,12 +87,12 @@ async def list_files(
     Only regular files and directories, hidden ones too; links and devices are left out. At most
     100,000. Raises PathInvalid, FileNotFound, WrongFileType if it is no directory.
     """
-    return await _disk.list_files(session_id, directory, recursive=recursive)
+    return await _place().list_files(session_id, directory, recursive=recursive)
 
 
 async def stat_file(session_id: UUID, path: str) -> FileInfo:
     """What is at ``path``. Raises PathInvalid, FileNotFound, WrongFileType for a link or device."""
-    return await _disk.stat_file(session_id, path)
+    return await _place().stat_file(session_id, path)
 
 
 async def preview_file(session_id: UUID, path: str) -> Preview:
@@ -54,7 +100,7 @@ async def preview_file(session_id: UUID, path: str) -> Preview:
 
     Raises PathInvalid, FileNotFound, WrongFileType for anything but a regular file.
     """
-    return await _disk.preview_file(session_id, path)
+    return await _place().preview_file(session_id, path)
 
 
 # --- Reading ----------------------------------------------------------------------------------
@@ -65,7 +111,7 @@ async def open_file(session_id: UUID, path: str) -> Download:
 
     Raises PathInvalid, FileNotFound, WrongFileType for anything but a regular file.
     """
-    return await _disk.open_file(session_id, path)
+    return await _place().open_file(session_id, path)
 
 
 async def open_tar(session_id: UUID, path: str, *, name: str) -> Download:
@@ -73,7 +119,7 @@ async def open_tar(session_id: UUID, path: str, *, name: str) -> Download:
 
     Raises as archives.packed_tar.
     """
-    return await _disk.open_tar(session_id, path, name=name)
+    return await _place().open_tar(session_id, path, name=name)
 
 
 async def open_zip(session_id: UUID, path: str, *, name: str) -> Download:
@@ -81,7 +127,7 @@ async def open_zip(session_id: UUID, path: str, *, name: str) -> Download:
 
     Raises as archives.packed_zip.
     """
-    return await _disk.open_zip(session_id, path, name=name)
+    return await _place().open_zip(session_id, path, name=name)
 
 
 # --- Writing ----------------------------------------------------------------------------------
@@ -104,7 +150,7 @@ async def save_file(
     ``settings.WORKBENCH_MAX_UPLOAD_BYTES``, WorkspaceFull, WrongFileType if a directory has the
     name or a part of the path is no directory; FileNotFound only if the session has ended.
     """
-    incoming = _disk.incoming(
+    incoming = _place().incoming(
         session_id,
         [path],
         origin=origin,
@@ -133,7 +179,7 @@ async def save_files(
     for parent in (parent for target in targets for parent in target.parents if parent.parts):
         if parent in targets:
             raise WrongFileType(f"{parent} is both a file and a directory in this upload.")
-    incoming = _disk.incoming(
+    incoming = _place().incoming(
         session_id,
         [path for path, _ in targets.values()],
         origin=origin,
@@ -166,7 +212,7 @@ async def delete_file(session_id: UUID, path: str, *, recursive: bool = False) -
     Raises PathInvalid (also for the workspace itself), FileNotFound, WrongFileType for a
     directory that is not empty, unless ``recursive``.
     """
-    await _disk.delete_file(session_id, path, recursive=recursive)
+    await _place().delete_file(session_id, path, recursive=recursive)
 
 
 async def make_directory(session_id: UUID, path: str) -> FileInfo:
@@ -175,7 +221,7 @@ async def make_directory(session_id: UUID, path: str) -> FileInfo:
     Raises PathInvalid, WorkspaceFull, WrongFileType if a part of the path is something else,
     FileNotFound only if the session has ended.
     """
-    return await _disk.make_directory(session_id, path)
+    return await _place().make_directory(session_id, path)
 
 
 async def rename_file(session_id: UUID, source: str, target: str) -> FileInfo:
@@ -184,4 +230,4 @@ async def rename_file(session_id: UUID, source: str, target: str) -> FileInfo:
     Raises PathInvalid, FileNotFound, FileExists if something has the path ``target`` already,
     WrongFileType for a link, or a directory that would move into itself.
     """
-    return await _disk.rename_file(session_id, source, target)
+    return await _place().rename_file(session_id, source, target)

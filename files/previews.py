@@ -131,7 +131,7 @@ class NoPreview:
 Preview = TextPreview | TablePreview | ImagePreview | NoPreview
 
 
-# By what each is called in the native API.
+# By what each is called, in the native API and between processes.
 KINDS: dict[str, type[Preview]] = {
     "text": TextPreview,
     "table": TablePreview,
@@ -144,6 +144,12 @@ def preview_to_wire(preview: Preview) -> dict[str, Any]:
     """A preview as plain data: its fields, and its ``kind``."""
     kind = next(name for name, cls in KINDS.items() if cls is type(preview))
     return {"kind": kind, **asdict(preview)}
+
+
+def preview_from_wire(wire: dict[str, Any]) -> Preview:
+    """What ``preview_to_wire`` described."""
+    fields = {name: value for name, value in wire.items() if name != "kind"}
+    return KINDS[wire["kind"]](**fields)
 
 
 def look_at(workspace: Workspace, path: str) -> Preview:

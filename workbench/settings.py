@@ -68,8 +68,10 @@ WORKBENCH_HISTORY_DAYS = env.integer(
 )
 # How long it is kept who did what. 0: for ever.
 WORKBENCH_AUDIT_DAYS = env.integer("WORKBENCH_AUDIT_DAYS", 365, least=0, most=36_500, unit="days")
-# What the host calls when code may have changed a session's files.
-WORKBENCH_REFRESH_FILES = "files.rows.refresh"
+# What looks after sessions' files for the host.
+WORKBENCH_HOST_FILES = "files.at_the_host.HostFiles"
+# Whether web processes read and write files through the host, whose disk they do not see.
+WORKBENCH_FILES_THROUGH_HOST = env.flag("WORKBENCH_FILES_THROUGH_HOST", default=False)
 # The environment whose kernelspecs come first; its Python runs the default kernel.
 WORKBENCH_KERNEL_PREFIX = env.directory(
     "WORKBENCH_KERNEL_PREFIX", BASE_DIR / ".venv-kernels", must_exist=True

@@ -83,7 +83,7 @@ async def assemble_host(
         ),
         recorder,
         # The files app stands above this one: it is named, not imported.
-        refresh_files=import_string(settings.WORKBENCH_REFRESH_FILES),
+        make_files=import_string(settings.WORKBENCH_HOST_FILES),
         notify=notify,
     )
     await host.start(await recorder.start(claim))

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from sessions.kernels import trace
 from sessions.kernels.batch import Run, Runs
 from sessions.kernels.config import HostConfig as HostConfig
 from sessions.kernels.executions import MAX_TIMEOUT_SECONDS, LiveExecution
+from sessions.kernels.files import Files, NoFiles, Room
 from sessions.kernels.measures import HostMetrics, Present
 from sessions.kernels.meter import SAMPLE_SECONDS, Meter
 from sessions.kernels.outputs import clean
@@ -46,10 +47,6 @@ ELSEWHERE_SECONDS = 5.0  # between two looks at what owners use on other hosts
 REFRESH_SECONDS = 0.5  # between an execution's end and the look at its files, for all meanwhile
 
 
-async def _nothing(session_id: UUID) -> None:
-    pass
-
-
 def _quiet(numbers: dict[str, int]) -> None:
     pass
 
@@ -59,13 +56,13 @@ class Host:
     """Owns the sessions of one machine, from ``start`` to ``stop``.
 
     The public coroutines with keyword-only arguments are the verbs; ``VERBS`` lists them.
-    ``refresh_files`` is called after executions, when their files may have changed; ``notify``
-    tells subscribers the newest number of each topic, for topics that are not the recorder's.
+    ``make_files`` makes what looks after sessions' files; ``notify`` tells subscribers the newest
+    number of each topic, for topics that are not the recorder's.
     """
 
     config: HostConfig
     recorder: Recorder
-    refresh_files: Callable[[UUID], Awaitable[None]] = _nothing
+    make_files: Callable[[Room], Files] = NoFiles
     notify: Callable[[dict[str, int]], None] = _quiet
     # Sessions whose files will be looked through.
     _refreshing: set[UUID] = field(default_factory=set)
@@ -78,6 +75,7 @@ class Host:
         self._specs = KernelSpecs(self.config.prefixes)
         self._metrics = HostMetrics()
         self._ledger = Ledger(self.config.quota, self._metrics.quota_reached)
+        self._files = self.make_files(self._room)
         self._sessions = Roster(
             self.config,
             self.recorder,
@@ -85,6 +83,7 @@ class Host:
             self._after_execution,
             self._metrics,
             self._ledger,
+            self._files.let_go,
         )
 
     async def start(self, kept: Sequence[SessionRecord] = ()) -> None:
@@ -106,6 +105,7 @@ class Host:
     async def stop(self, reason: str = "The server was stopped.") -> None:
         """End every kernel; the next host takes the sessions back. Called once."""
         await self._sessions.stop(reason)
+        await self._files.stop()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -344,11 +344,17 @@ class Host:
 
     async def room(self, *, session_id: str) -> dict[str, Any]:
         """See operations.room."""
-        session = self._sessions.get(_uuid(session_id))
-        if session is None:
-            raise SessionNotFound
-        most, full = await session.room()
-        return {"most_bytes": most, "full": full}
+        return await self._room(_uuid(session_id))
+
+    # --- Verbs: files -------------------------------------------------------------------
+
+    async def files(self, *, session_id: str, do: str, arguments: dict[str, Any]) -> Any:
+        """See files/at_the_host.py: files, for web processes that do not see this disk."""
+        key = _uuid(session_id)
+        trace.found(key)
+        if do == "keep" and (session := self._sessions.get(key)):
+            session.touch()  # who waits for a long transfer uses it
+        return await self._files.do(key, do, arguments)
 
     # --- Verbs: the host ----------------------------------------------------------------
 
@@ -413,6 +419,13 @@ class Host:
         session = self._sessions.find(owner_id, identifier)
         trace.found(session.record.id)
         return session
+
+    async def _room(self, session_id: UUID) -> dict[str, Any]:
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise SessionNotFound
+        most, full = await session.room()
+        return {"most_bytes": most, "full": full}
 
     def _find_run(self, owner_id: int | None, identifier: str, run_id: str) -> Run:
         """The run, also of a session that has ended. Raises ExecutionNotFound."""
@@ -509,13 +522,14 @@ class Host:
         return task
 
     async def _reap(self) -> None:
-        """Closes sessions that were idle for too long, and lets go of runs nobody follows.
+        """Closes sessions that were idle for too long, and lets go of what nobody follows.
 
         Runs until the host stops.
         """
         while True:
             await asyncio.sleep(REAP_SECONDS)
             self._runs.forget_abandoned()
+            await self._files.sweep()
             for session in self._sessions:
                 if _is_due(session, self._started_at):
                     self._sessions.close(session, SessionState.EXPIRED, "It was idle for too long.")
@@ -600,7 +614,7 @@ class Host:
         await asyncio.sleep(REFRESH_SECONDS)
         self._refreshing.discard(session_id)  # what changes from now on wants another look
         try:
-            await self.refresh_files(session_id)
+            await self._files.refresh(session_id)
         except FileNotFound:
             pass  # the session has ended
         except Exception:
@@ -616,6 +630,7 @@ VERBS = frozenset(
         "cancel",
         "close_session",
         "complete",
+        "files",
         "find_session",
         "follow_run",
         "health",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from subprocess import SubprocessError
 from typing import Any
@@ -51,8 +51,8 @@ Name = tuple[int | None, str]
 class Roster:
     """Every live session of a host, by id and by name, from ``start`` to ``stop``.
 
-    ``after_execution`` is called with the record of each execution that has ended; ``ledger`` has
-    the owners' accounts.
+    ``after_execution`` is called with the record of each execution that has ended, ``let_go`` with
+    each session that has, before its files go; ``ledger`` has the owners' accounts.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Roster:
         after_execution: Callable[[ExecutionRecord], None],
         metrics: HostMetrics,
         ledger: Ledger,
+        let_go: Callable[[UUID], Awaitable[None]],
     ) -> None:
         self._config = config
         self._recorder = recorder
@@ -70,6 +71,7 @@ class Roster:
         self._after_execution = after_execution
         self._metrics = metrics
         self._ledger = ledger
+        self._let_go = let_go
         self._by_id: dict[UUID, LiveSession] = {}
         self._by_name: dict[Name, LiveSession] = {}
         # Sessions somebody is opening now, shared by all who ask for the same name meanwhile.
@@ -298,6 +300,7 @@ class Roster:
             await session.close(state, reason)
         finally:
             premises = self._premises.pop(session.record.id)
+            await self._let_go(session.record.id)
             is_kept = state == SessionState.STOPPED
             await (self._estate.vacate if is_kept else self._estate.remove)(premises)
 

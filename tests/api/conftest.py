@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
+from sessions.engines import close_engine
 from sessions.models import Session
 from tests.api.sockets import ended_session
 from workbench.access import callers
@@ -23,3 +26,14 @@ def closed(host, settings, monkeypatch):
     monkeypatch.setattr(callers, "_failures", Failures(most=10_000, seconds=60))
     for memory in ("_known", "_seen"):
         monkeypatch.setattr(callers, memory, type(callers._known)())
+
+
+@pytest.fixture(params=["disk", "host"])
+async def place(request, settings) -> AsyncIterator[str]:
+    """Files read and written by this process, or by a kernel host for it."""
+    if request.param == "host":
+        settings.WORKBENCH_FILES_THROUGH_HOST = True
+        settings.WORKBENCH_ENGINE = "inline"
+        settings.WORKBENCH_FORK_KERNELS = False
+    yield request.param
+    await close_engine()

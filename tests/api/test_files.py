@@ -19,7 +19,6 @@ from django.db import IntegrityError, connection
 from django.test import RequestFactory
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from tests.api.opened import opened_below
 
 from files import operations
 from files import rows as rows_of
@@ -36,8 +35,9 @@ from sessions.exceptions import (
 )
 from sessions.models import Session
 from sessions.states import SessionState
+from tests.api.opened import opened_below
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("place")]
 
 UNKNOWN = UUID("12345678-1234-5678-1234-567812345678")
 

@@ -21,7 +21,7 @@ from files.workspaces import workspace_of
 from sessions.models import Session
 from sessions.states import SessionState
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("place")]
 
 ESCAPES = ["../x", "a/../../x", "/etc/passwd", "/mnt/data/../../x", "a\0b", "x" * 256]
 

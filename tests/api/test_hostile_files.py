@@ -64,6 +64,7 @@ async def answer(method: str, route: str, body: Any = None, **query: str) -> Any
     return response
 
 
+@pytest.mark.usefixtures("place")
 async def test_the_zoo_is_listed_and_read_and_leads_nowhere(zoo: dict[str, list[str]]) -> None:
     listed = (await answer("get", "")).json()["files"]
     everything = (await answer("get", "", recursive="true")).json()["files"]
@@ -92,6 +93,7 @@ async def test_the_zoo_is_listed_and_read_and_leads_nowhere(zoo: dict[str, list[
         assert (await answer("delete", "", path=path)).status_code in REFUSALS, path
 
 
+@pytest.mark.usefixtures("place")
 async def test_the_zoo_is_packed_without_what_is_no_file(zoo: dict[str, list[str]]) -> None:
     too_large = await answer("get", "/archive")
     await answer("delete", "", path="sparse")

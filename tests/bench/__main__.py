@@ -18,7 +18,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.bench import browser, kernels, streams
+from tests.bench import browser, files, kernels, streams
 from tests.bench.jupyter import JupyterServer, running_server
 from tests.bench.raw import Kernel, RawKernel
 from tests.running import RunningServer
@@ -117,7 +117,7 @@ async def sleepers(server: RunningServer, client: httpx.AsyncClient) -> None:
 
 
 async def main() -> None:
-    wanted = sys.argv[1:] or ["round_trip", "kernels", "sleepers", "streams", "browser"]
+    wanted = sys.argv[1:] or ["round_trip", "kernels", "sleepers", "streams", "files", "browser"]
     with (
         tempfile.TemporaryDirectory() as folder,
         RunningServer(Path(folder)) as server,
@@ -136,6 +136,8 @@ async def main() -> None:
                 await sleepers(server, client)
             if "streams" in wanted:
                 await streams.measure(server, client, report)
+            if "files" in wanted:
+                await asyncio.to_thread(files.measure, report)
             if "browser" in wanted:
                 await browser.measure(server, report)
 

@@ -446,6 +446,7 @@ async def test_old_execution_on_the_pool_face(api) -> None:
 # --- Files -------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_new_files(api) -> None:
     """Up, list, describe, down and away, in the shape of the first new version."""
@@ -494,6 +495,7 @@ async def test_newest_files_have_directories(api) -> None:
     assert (await api.get(url("/files"))).json() == {"value": []}
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_old_files(api) -> None:
     """The first generation's envelopes, as its clients need them."""
@@ -534,6 +536,7 @@ async def test_container_upload(api) -> None:
     assert "value" in (await api.get(url("/files", OLD, identifier="default"))).json()
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_old_files_are_found_in_the_default_session(api) -> None:
     """The sample uploads without an identifier and reads with one; only the container does so."""
@@ -551,6 +554,7 @@ async def test_old_files_are_found_in_the_default_session(api) -> None:
     assert (await api.get(url(address, OLD))).status_code == 404
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_files_and_code_see_each_other(api) -> None:
     """What is uploaded lies where code looks, and back."""
@@ -616,6 +620,7 @@ async def test_download_is_never_a_page(api) -> None:
     assert await body_of(response) == b"<script>1</script>"
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_too_large_upload(api, settings) -> None:
     """Beyond the limit nothing is kept, and no session is opened."""
@@ -627,6 +632,7 @@ async def test_too_large_upload(api, settings) -> None:
     assert not await Session.objects.aexists()
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_missing_files(api) -> None:
     """Reading and deleting open no session; both say 404."""

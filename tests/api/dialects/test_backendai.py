@@ -526,6 +526,7 @@ async def test_input_nobody_asked_for_is_refused(api) -> None:
 # --- Files --------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_uploads_keep_their_directories_and_their_letters(api) -> None:
     await create(api)
@@ -548,6 +549,7 @@ async def test_uploads_keep_their_directories_and_their_letters(api) -> None:
     assert isinstance(src["raw.txt"]["mtime"], float)
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_the_limits_of_an_upload(api) -> None:
     await create(api)
@@ -639,6 +641,7 @@ async def test_a_broken_upload_is_400(api, content_type, body) -> None:
     assert_problem(response, 400, "invalid-api-params")
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_a_listing_is_text_that_holds_json(api) -> None:
     await create(api)
@@ -667,6 +670,7 @@ async def test_a_path_that_leads_out_is_400(api, path) -> None:
         assert_problem(response, 400, "invalid-api-params")
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_downloads_are_tars_in_a_multipart_document(api) -> None:
     await create(api)

@@ -225,6 +225,7 @@ async def test_sandboxes_are_apart(api) -> None:
 # --- Files -------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 @pytest.mark.parametrize("prefix", PREFIXES)
 async def test_upload_and_download(api, prefix: str) -> None:
@@ -299,6 +300,7 @@ async def test_multipart_is_stored_as_it_is(api) -> None:
         assert await body_of(await download(api, path)) == content
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_too_large_upload(api, settings) -> None:
     """413, and nothing is left of it."""
@@ -319,6 +321,7 @@ async def test_out_of_range(api, wanted: str) -> None:
     assert response.headers["Content-Range"] == "bytes */5"
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_missing_file(api) -> None:
     """404, without opening a session."""
@@ -328,6 +331,7 @@ async def test_missing_file(api) -> None:
     assert not await Session.objects.aexists()
 
 
+@pytest.mark.usefixtures("place")
 @kernel
 async def test_files_of_other_doors(api) -> None:
     """Made by python_rce, fed by Azure, read here; Azure's own addresses stay Azure's."""
