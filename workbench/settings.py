@@ -71,7 +71,9 @@ WORKBENCH_AUDIT_DAYS = env.integer("WORKBENCH_AUDIT_DAYS", 365, least=0, most=36
 # What looks after sessions' files for the host.
 WORKBENCH_HOST_FILES = "files.at_the_host.HostFiles"
 # Whether web processes read and write files through the host, whose disk they do not see.
-WORKBENCH_FILES_THROUGH_HOST = env.flag("WORKBENCH_FILES_THROUGH_HOST", default=False)
+WORKBENCH_FILES_THROUGH_HOST = env.flag(
+    "WORKBENCH_FILES_THROUGH_HOST", default=WORKBENCH_ENGINE == "ray"
+)
 # The environment whose kernelspecs come first; its Python runs the default kernel.
 WORKBENCH_KERNEL_PREFIX = env.directory(
     "WORKBENCH_KERNEL_PREFIX", BASE_DIR / ".venv-kernels", must_exist=True
