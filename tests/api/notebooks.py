@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 from sessions import notebook
 from sessions.models import Event, Execution, Session
 from sessions.notebook_edits import edit_of
 from tests.api.sockets import NOW
 
-A, B = str(uuid4()), str(uuid4())
+# The same each time: tests are named by them. The last is of no cell.
+A = "5b2f4c1e-9a7d-4e0b-8c36-1d0f7a92e6b4"
+B = "c08d6e37-42f1-4b9a-a5e8-6f93d1b7205c"
+NOWHERE = "7e41a9d5-0c68-4f23-b1ae-92d5c83f4607"
 
 
 async def an_execution(session: Session, number: int, **more: Any) -> Execution:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sessions import notebook, notebook_cells, operations, positions
 from sessions.models import Execution, Session
-from tests.api.notebooks import A, B, a_cell, an_execution, edit, new_cell, sources
+from tests.api.notebooks import NOWHERE, A, B, a_cell, an_execution, edit, new_cell, sources
 from tests.api.sockets import connected, frame_of, ref
 
 HERE = "/api/v1/sessions/s"
@@ -109,7 +109,7 @@ async def test_a_cell_tells_of_its_last_run(api, session):
     }
 
 
-@pytest.mark.parametrize("id_", ["x", str(uuid4()), A])
+@pytest.mark.parametrize("id_", ["x", NOWHERE, A])
 async def test_a_cell_that_is_not_there_is_not_found(api, session, id_):
     await edit(session, new_cell(A))
     await edit(session, a_cell(A, base=1, is_deleted=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -21,6 +21,8 @@ pytestmark = pytest.mark.usefixtures("host")
 
 REF = SessionRef(owner_id=None, identifier="s")
 HERE = "/api/v1/sessions/s"
+# The id of nothing; the same each time, as tests are named by it.
+NOBODY = "8d3c5a70-61be-4f92-9a04-c7e2b15d8f36"
 ENDLESS = "import time\nwhile True: time.sleep(60)"
 
 
@@ -197,7 +199,7 @@ RUN = {"code": "1"}
         ({**RUN, "stdin": "x"}, "“stdin”"),
         ({"command": ["ls"], "stdin": 5}, "“stdin”"),
         ({"command": ["ls"], "allow_input": True}, "“allow_input”"),
-        ({"command": ["ls"], "cell": str(uuid4())}, "“cell”"),
+        ({"command": ["ls"], "cell": NOBODY}, "“cell”"),
         ({**RUN, "allow_input": 1}, "“allow_input”"),
         ({**RUN, "cell": "first"}, "“cell”"),
         ({**RUN, "cell": 5}, "“cell”"),
@@ -231,7 +233,7 @@ async def test_a_bad_body_is_refused_in_words(api, body, word):
         ("get", "executions?state="),
         ("get", "executions?cursor=x"),
         ("get", "executions?page=2"),
-        ("get", f"executions/{uuid4()}?wait="),
+        ("get", f"executions/{NOBODY}?wait="),
         ("get", "events?since=x"),
         ("get", "events?since=-1"),
         ("get", "events?limit=1001"),
@@ -266,8 +268,8 @@ async def test_a_session_that_has_ended_runs_nothing(api, session, address, body
     [
         ("post", "executions"),
         ("get", "executions"),
-        ("get", f"executions/{uuid4()}"),
-        ("post", f"executions/{uuid4()}/cancel"),
+        ("get", f"executions/{NOBODY}"),
+        ("post", f"executions/{NOBODY}/cancel"),
         ("post", "interrupt"),
         ("post", "restart"),
         ("post", "input"),
@@ -286,7 +288,7 @@ async def test_a_session_that_never_was_is_not_found(api, method, address):
     assert (answer.status_code, answer.json()["code"]) == (404, "session_not_found")
 
 
-@pytest.mark.parametrize("address", ["interrupt", "restart", f"executions/{uuid4()}/cancel"])
+@pytest.mark.parametrize("address", ["interrupt", "restart", f"executions/{NOBODY}/cancel"])
 async def test_what_takes_no_body_refuses_one(api, session, address):
     answer = await post(api, address, {"force": True})
 
