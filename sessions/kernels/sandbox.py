@@ -320,6 +320,12 @@ def why_not_contained(uid: int | None = None) -> str:
     """
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (on Debian and Ubuntu: apt-get install bubblewrap)."
+    return _why_no_walls(uid)
+
+
+@cache
+def _why_no_walls(uid: int | None) -> str:
+    """What bubblewrap says; tried once in a process, whatever number of hosts it has."""
     probe = Sandbox(workspace=Path("/tmp"), sockets=None, readable=(), uid=uid)
     with probe.launch(["true"]) as (argv, descriptors):
         result = subprocess.run(
