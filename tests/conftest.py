@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management.color import no_style
@@ -22,15 +23,53 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # What Django makes of the models when the tables are made: the same after every test.
 OF_THE_MODELS = {"auth_permission", "django_content_type"}
+# What they have left behind, in each process that runs tests.
+LEFT = pytest.StashKey[list[str]]()
+
+
+def left_behind() -> list[str]:
+    """A line for each process that this one has started and that is there. Zombies say nothing."""
+    return [f"{pid} {command_of(pid) or '(zombie)'}" for pid in sorted(children_of(os.getpid()))]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, dict[str, Any] | None, Any]:
+    """What a test has put out may be bytes that are no text: they cannot be sent as they are."""
+    report = yield
+    return as_text(report)
+
+
+def as_text(value: Any) -> Any:
+    """The same in types and shape, without the halves of characters that stand for such bytes."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {key: as_text(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(as_text, value))
+    return value
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where several processes run the tests, each tells the first what it leaves."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left"] = left_behind()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """One of those that run the tests has ended."""
+    left = getattr(node, "workeroutput", {}).get("left", [])
+    node.config.stash.setdefault(LEFT, []).extend(left)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which processes the tests have left behind. Zombies have no command."""
-    left = {pid: command_of(pid) for pid in sorted(children_of(os.getpid()))}
+    """Say which processes the tests have left behind."""
+    left = left_behind() + terminalreporter.config.stash.get(LEFT, [])
     if left:
         terminalreporter.section("processes that are left")
-        for pid, command in left.items():
-            terminalreporter.line(f"{pid} {command or '(zombie)'}"[:200])
+        for line in left:
+            terminalreporter.line(line[:200])
 
 
 @pytest.fixture(scope="session", autouse=True)
