@@ -76,10 +76,14 @@ kernels() {
     # Every session would spend a second on this list.
     compgen -G "$prepared/matplotlib/fontlist-*.json" >/dev/null ||
         MPLCONFIGDIR=$prepared/matplotlib .venv-kernels/bin/python -c "import matplotlib.font_manager"
-    # And two on reading the descriptions of Python's own types, before it completes a first name.
-    compgen -G "$prepared/jedi/*/*.pkl" >/dev/null ||
+    # And two on reading the descriptions of Python's own types, before it completes a first name; and
+    # so would every zygote. They are found by their paths: those of another place never are.
+    if [ "$(cat "$prepared/jedi/place" 2>/dev/null)" != "$PWD" ]; then
+        rm -rf "$prepared/jedi"
         XDG_CACHE_HOME=$PWD/$prepared .venv-kernels/bin/python -c \
             "import jedi; [jedi.Interpreter(code, [{'text': ''}]).complete() for code in ('text.spl', 'import os; os.pat')]"
+        echo "$PWD" >"$prepared/jedi/place"
+    fi
 }
 
 python=$(find_python)
