@@ -236,7 +236,14 @@ def traces_of(siege: Siege, session_id: str) -> list[str]:
 
 def names_in(*tops: Path) -> set[str]:
     """What there is in two levels of directories: what has been left is below them."""
-    return {path.name for top in tops for pattern in ("*/*", "*/*/*") for path in top.glob(pattern)}
+    found: set[str] = set()
+    for top in tops:
+        for directory, below, files in os.walk(top):  # which passes over what is being removed
+            depth = len(Path(directory).relative_to(top).parts)
+            found.update([*below, *files] if depth else [])
+            if depth == 2:
+                below.clear()
+    return found
 
 
 def nest(directory: Path) -> None:
