@@ -23,7 +23,8 @@ WAIT_SECONDS = 120.0
 WORK_SECONDS = 2.0  # of processor time that the host spends on a flood
 MIB = 1024 * 1024
 MOST_GROWTH = 400 * MIB  # of a process, whatever code puts out
-READERS, SILENT = 150, 50
+# Each holds what it is being sent, some 2.5 MB here, and on a busy machine all do at once.
+READERS, SILENT = 80, 50
 LINES = 20_000
 
 # Each goes on until it is interrupted.
