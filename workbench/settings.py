@@ -303,6 +303,26 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
     # A file, as in production: a database in memory knows neither WAL nor waiting.
     DATABASES["default"]["TEST"] = {"NAME": str(WORKBENCH_DATA_DIR / "test.sqlite3")}
+# With PostgreSQL: the most connections that one process has at once.
+WORKBENCH_DATABASE_POOL = env.integer("WORKBENCH_DATABASE_POOL", 20, least=2, most=10_000)
+if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"] |= {
+        "ENGINE": "workbench.postgresql",
+        # Connections are borrowed for a statement or a transaction: nothing to keep or to check.
+        "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": False,
+        "OPTIONS": {
+            "application_name": "workbench",  # in pg_stat_activity
+            "connect_timeout": 5,  # seconds
+            # A server that has gone without a word is noticed after half a minute.
+            "keepalives_idle": 15,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 30_000,  # milliseconds
+            **DATABASES["default"].get("OPTIONS", {}),
+            "pool": {"most": WORKBENCH_DATABASE_POOL},
+        },
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- What processes tell each other -------------------------------------------------------------

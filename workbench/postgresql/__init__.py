@@ -1,0 +1,1 @@
+"""PostgreSQL for many at once: Django's backend, with connections that nobody keeps."""
