@@ -15,6 +15,7 @@ from django.db import transaction
 from files.models import SessionFile, digest
 from files.workspaces import in_thread, workspace_of
 from sessions import audit
+from sessions.database import database_needed
 from sessions.exceptions import FileNotFound, PathInvalid, WrongFileType
 from sessions.kernels.workspace import Entry, Workspace
 from sessions.states import AuditAction
@@ -57,10 +58,11 @@ async def refresh(session_id: UUID) -> None:
     """Make the rows of a session true to its workspace; to be called after code ran.
 
     One scan and one query; it writes only what differs. A file that code changed loses its
-    origin. A session without a workspace keeps no rows.
+    origin. A session without a workspace keeps no rows. Raises Unavailable.
     """
     entries = await in_thread(_scan, workspace_of(session_id))
-    await record(session_id, await _differences(session_id, entries))
+    with database_needed():
+        await record(session_id, await _differences(session_id, entries))
 
 
 def with_parents(path: str) -> list[str]:

@@ -19,12 +19,14 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.utils import timezone
 
 from sessions import frames, operations, questions
+from sessions.database import database_needed
 from sessions.engines import engine
 from sessions.exceptions import (
     HostUnavailable,
     InvalidValue,
     LimitReached,
     NotAllowed,
+    Unavailable,
     WorkbenchError,
 )
 from sessions.frames import Frame
@@ -38,7 +40,7 @@ from sessions.viewers import Viewer
 logger = logging.getLogger(__name__)
 
 ORIGIN = "browser"
-# Seconds between two attempts to reach a host that does not answer.
+# Seconds between two attempts to reach a host, or a database, that does not answer.
 RETRY_FIRST_SECONDS, RETRY_MOST_SECONDS = 0.25, 8.0
 # Seconds between two frames with the list of sessions.
 LIST_INTERVAL_SECONDS = 0.25
@@ -56,6 +58,8 @@ class CloseCode(IntEnum):
     # The key was revoked, the login or the link has ended.
     LET_OUT = 4401
     INTERNAL = 4500
+    # The database does not answer, so that nobody knows whether the client may be here.
+    UNAVAILABLE = 4503
 
 
 class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -112,7 +116,8 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
             elif not self.allows(frame):
                 raise NotAllowed
             else:
-                await self.act(frame)
+                with database_needed():
+                    await self.act(frame)
         except WorkbenchError as error:
             question = frame.fields.get("question")
             await self.send_error(error, in_reply_to=frame.type, question=question)
@@ -147,25 +152,38 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Keep the client up to date; the task behind every socket.
 
         Started by ``connect``, ended by ``disconnect``. While no host answers, the client gets
-        what the rows know, is told so once, and the host is tried again until it is back.
+        what the rows know, is told so once, and the host is tried again until it is back. The
+        same while the database does not answer, without the rows.
         """
-        delay, is_told = RETRY_FIRST_SECONDS, False
+        delay, told = RETRY_FIRST_SECONDS, ""
         while True:
             try:
-                # Subscribe before reading, so that nothing falls in between.
-                async with engine().subscribe(topic) as notices:
-                    await self.catch_up()
-                    await self.live()
-                    delay, is_told = RETRY_FIRST_SECONDS, False
-                    async for _ in notices:
+                with database_needed():
+                    # Subscribe before reading, so that nothing falls in between.
+                    async with engine().subscribe(topic) as notices:
                         await self.catch_up()
-            except HostUnavailable as error:
-                await self.catch_up()
-                if not is_told:
-                    await self.send_error(error)
-                is_told = True
+                        await self.live()
+                        delay, told = RETRY_FIRST_SECONDS, ""
+                        async for _ in notices:
+                            await self.catch_up()
+            except Unavailable as error:
+                trouble = await self._catch_up_without(error)
+                if trouble.code != told:
+                    await self.send_error(trouble)
+                told = trouble.code
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_MOST_SECONDS)
+
+    async def _catch_up_without(self, trouble: Unavailable) -> Unavailable:
+        """Send what the rows know without a host; what the client is to be told."""
+        if not isinstance(trouble, HostUnavailable):
+            return trouble
+        try:
+            with database_needed():
+                await self.catch_up()
+        except Unavailable as error:
+            return error
+        return trouble
 
     # Tasks
 
@@ -207,7 +225,11 @@ class SessionSocket(Socket):
         except InvalidValue as error:
             return await self.refuse(CloseCode.BAD_REQUEST, error.message)
         identifier = self.scope["url_route"]["kwargs"]["identifier"]
-        session = await Session.objects.reached_by(self.viewer, identifier).afirst()
+        try:
+            with database_needed():
+                session = await Session.objects.reached_by(self.viewer, identifier).afirst()
+        except Unavailable as error:
+            return await self.refuse(CloseCode.UNAVAILABLE, error.message)
         if session is None:
             return await self.refuse(CloseCode.NOT_FOUND, "There is no session with this name.")
         trace.found(session.id)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sessions import frames, notebook
 from sessions.consumers import SessionSocket
+from sessions.database import database_needed
 from sessions.exceptions import EditConflict, WorkbenchError
 from sessions.frames import Frame
 from sessions.history import CHARACTERS_PER_PORTION
@@ -73,7 +74,8 @@ class NotebookConsumer(SessionSocket):
         answer: dict[str, Any] = {"edit": fields["edit"]}
         try:
             async with self._order:  # in the order of their frames
-                version = await notebook.apply_edit(self.session.id, edit_of(fields))
+                with database_needed():
+                    version = await notebook.apply_edit(self.session.id, edit_of(fields))
             answer = {"type": "edited", **answer, "version": version}
         except EditConflict as error:
             answer = {"type": "conflict", **answer, "cells": error.data["cells"]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -20,13 +21,14 @@ from django.core.exceptions import (
     SuspiciousOperation,
     TooManyFieldsSent,
 )
-from django.db import InterfaceError, OperationalError
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.request import UnreadablePostError
 from django.urls import Resolver404, resolve
 from rest_framework.exceptions import APIException
 
 from sessions import exceptions
+from sessions.database import AWAY, NO_DATABASE
 from workbench.measures import metrics
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,6 @@ FOREIGN_HOST = (
 # When to try again if there is too much of something; nobody knows who will end what, and when.
 RETRY_SECONDS = 30
 REALM = 'Bearer realm="workbench"'
-NO_DATABASE = "The database does not answer at the moment. Try again in a while."
 NOTHING_HERE = "There is nothing at this address."
 BODY_TOO_LARGE = "The request body is too large."
 UNREADABLE = "The request cannot be read."
@@ -119,6 +120,13 @@ def _headers_of(status: HTTPStatus, data: dict[str, Any]) -> dict[str, str]:
 
 
 def _of_django(error: Exception) -> tuple[HTTPStatus, str, str]:
+    if isinstance(error, AWAY):
+        logger.warning("the database does not answer: %s", error)
+        return HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", NO_DATABASE
+    if isinstance(error, DataError):
+        # NUL in a text, or too large a number: SQLite takes them, and finds nothing.
+        logger.warning("the database cannot take what a request holds: %s", error)
+        return HTTPStatus.BAD_REQUEST, "bad_request", UNREADABLE
     match error:
         case Http404():
             return HTTPStatus.NOT_FOUND, "not_found", NOTHING_HERE
@@ -129,9 +137,6 @@ def _of_django(error: Exception) -> tuple[HTTPStatus, str, str]:
             return status, "request_too_large", BODY_TOO_LARGE
         case SuspiciousOperation() | UnreadablePostError():
             return HTTPStatus.BAD_REQUEST, "bad_request", UNREADABLE
-        case OperationalError() | InterfaceError():
-            logger.warning("the database does not answer: %s", error)
-            return HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", NO_DATABASE
     logger.error("unexpected error in a request", exc_info=error)
     return HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BUG_MESSAGE
 
@@ -192,7 +197,12 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """A bug outside of the faces; Django has logged it."""
+    """A bug outside of the faces, which Django logs; or a page whose database does not answer."""
+    error = sys.exc_info()[1]
+    if isinstance(error, (*AWAY, DataError)):
+        response = refuse(request, error)
+        response._has_been_logged = True  # type: ignore[attr-defined]  # where Django looks
+        return response
     return _page(request, HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", BUG_MESSAGE)
 
 

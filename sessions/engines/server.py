@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from sessions.database import AWAY, NO_DATABASE
 from sessions.engines import wire
-from sessions.exceptions import WorkbenchError
+from sessions.exceptions import Unavailable, WorkbenchError
 from sessions.kernels import trace
 from sessions.kernels.host import VERBS, Host
 
@@ -123,6 +124,9 @@ async def answered(
         return {"result": await getattr(host, verb)(**arguments)}
     except WorkbenchError as error:
         return {"error": error.to_wire()}
+    except AWAY as error:
+        logger.warning("%s: the database does not answer: %s", verb, error)
+        return {"error": Unavailable(NO_DATABASE).to_wire()}
     except (Exception, asyncio.CancelledError):  # somebody waits for the answer all the same
         logger.exception("%s failed", verb)
         return {"error": SORRY.to_wire()}

@@ -20,6 +20,7 @@ from sessions.exceptions import (
     InputNotRequested,
     InvalidValue,
     SessionNotFound,
+    Unavailable,
     WorkbenchError,
 )
 from sessions.kernels import trace
@@ -45,6 +46,7 @@ QUOTA_SECONDS = 1.0  # between two looks whether somebody's time is used up
 GRANT_SECONDS = 2.0  # between two looks at what accounts have of their own
 ELSEWHERE_SECONDS = 5.0  # between two looks at what owners use on other hosts
 REFRESH_SECONDS = 0.5  # between an execution's end and the look at its files, for all meanwhile
+REFRESH_AGAIN_SECONDS = 5.0  # before another look, if what was seen could not be recorded
 
 
 def _quiet(numbers: dict[str, int]) -> None:
@@ -617,6 +619,10 @@ class Host:
             await self._files.refresh(session_id)
         except FileNotFound:
             pass  # the session has ended
+        except Unavailable as error:
+            logger.warning("the files of session %s wait to be recorded: %s", session_id, error)
+            await asyncio.sleep(REFRESH_AGAIN_SECONDS)
+            self._files_may_have_changed(session_id)
         except Exception:
             logger.exception("the files of session %s could not be looked through", session_id)
 

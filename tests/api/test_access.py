@@ -199,7 +199,9 @@ async def test_without_a_database_nobody_is_called_a_stranger(monkeypatch):
             assert answer.status == 503, (method, route.template)
             if shape := shape_at(asked):
                 shape(answer)
-    assert not (await Socket(APPLICATION, "/ws/sessions/", list(bearer(key.text))).connect())[0]
+    socket = Socket(APPLICATION, "/ws/sessions/", list(bearer(key.text)))
+    await socket.connect()
+    assert (await socket.receive_output())["code"] == 4503
 
 
 # --- Signatures ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
@@ -21,6 +22,7 @@ from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
 
 from sessions.consumers import CloseCode
+from sessions.database import NO_DATABASE
 from sessions.kernels import trace
 from sessions.kernels.trace import Asker
 from sessions.models import Session
@@ -49,6 +51,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 # Between two looks at whether who is at a socket may still be there.
@@ -209,8 +213,12 @@ class SocketAccess:
         except (Refused, OperationalError, InterfaceError) as error:
             if isinstance(error, Refused):
                 await note_refusal("socket", error.code)
-            if isinstance(error, NotKnown) and _was_known(asked):
-                # A page that comes back. Browsers do not tell it a status, but they do a code.
+            # Browsers do not tell a page that comes back a status, but they do a code.
+            if not isinstance(error, Refused):
+                logger.warning("the database does not answer: %s", error)
+                await send({"type": "websocket.accept"})
+                await send(_UNAVAILABLE)
+            elif isinstance(error, NotKnown) and _was_known(asked):
                 await send({"type": "websocket.accept"})
                 await send(_LET_OUT)
             else:
@@ -224,7 +232,12 @@ class SocketAccess:
             await _Visit(asked, caller, receive, send).last(self.app, inside)
 
 
-_LET_OUT = {"type": "websocket.close", "code": CloseCode.LET_OUT.value, "reason": LET_OUT}
+def _closing(code: CloseCode, reason: str) -> Message:
+    return {"type": "websocket.close", "code": code.value, "reason": reason}
+
+
+_LET_OUT = _closing(CloseCode.LET_OUT, LET_OUT)
+_UNAVAILABLE = _closing(CloseCode.UNAVAILABLE, NO_DATABASE)
 
 
 class _Visit:

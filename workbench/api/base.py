@@ -11,6 +11,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
+from sessions.database import NO_DATABASE
 from sessions.exceptions import InvalidValue, NotAllowed, SessionNotFound, Unavailable
 from sessions.kernels import trace
 from sessions.models import Session
@@ -21,7 +22,7 @@ from workbench.api.errors import render_error
 from workbench.api.operation import Failure, Failures, Parameter, is_set, number, operation_of
 from workbench.api.shapes import field_names
 from workbench.dialects.base import AsyncView, json_object, object_in, read_body
-from workbench.errors import BODY_TOO_LARGE, NO_DATABASE, NOTHING_HERE, UNREADABLE, Renderer
+from workbench.errors import BODY_TOO_LARGE, NOTHING_HERE, UNREADABLE, Renderer
 from workbench.origins import OTHER_SITE
 
 NOT_JSON = Failure(

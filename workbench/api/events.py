@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -16,6 +19,7 @@ from django.urls import URLPattern, path
 from rest_framework.request import Request
 
 from sessions import history
+from sessions.database import AWAY
 from sessions.engines import engine
 from sessions.exceptions import HostUnavailable
 from sessions.models import Event, Session
@@ -30,6 +34,8 @@ from workbench.api.base import (
 )
 from workbench.api.executions import WAIT
 from workbench.api.operation import JSON, Answer, Parameter, number, operation
+
+logger = logging.getLogger(__name__)
 
 STREAM = "text/event-stream"
 # Without news for so long, a comment says that the connection is alive. Then, too, it is asked
@@ -159,10 +165,19 @@ async def _stream(
         # Subscribe before reading, so that nothing falls in between.
         async with engine().subscribe(str(session.id)) as notices:
             while True:
-                await session.arefresh_from_db()  # first: its last event is there when it has ended
-                async for portion in history.portions(session, since, _worded):
-                    yield "".join(portion.texts).encode()
-                    since = portion.last_number
+                try:
+                    await (
+                        session.arefresh_from_db()
+                    )  # first: when it has ended, its last event is there
+                    async for portion in history.portions(session, since, _worded):
+                        yield "".join(portion.texts).encode()
+                        since = portion.last_number
+                except AWAY as error:
+                    # Browsers do not come back to who refuses them once, so they are kept.
+                    logger.warning("the database does not answer: %s", error)
+                    yield b": the database does not answer\n\n"
+                    await asyncio.sleep(RETRY_MILLISECONDS / 1000)
+                    continue
                 if not session.is_live:
                     break
                 if not await history.is_news(notices, KEEP_ALIVE_SECONDS):
@@ -173,9 +188,10 @@ async def _stream(
                     looked_at = time.monotonic()
     except HostUnavailable:
         # The rows are there all the same; for more, the reader comes back.
-        async for portion in history.portions(session, since, _worded):
-            yield "".join(portion.texts).encode()
-        await session.arefresh_from_db()
+        with suppress(*AWAY):
+            async for portion in history.portions(session, since, _worded):
+                yield "".join(portion.texts).encode()
+            await session.arefresh_from_db()
     if not session.is_live:
         end = {"state": session.state, "reason": session.reason}
         yield f"event: end\ndata: {json.dumps(end)}\n\n".encode()

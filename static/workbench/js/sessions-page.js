@@ -7,7 +7,7 @@ import { NewSession } from "./new-session.js";
 import { Roving } from "./roving.js";
 import { SessionRow } from "./session-row.js";
 import { Socket, socketUrl } from "./socket.js";
-import { showConnection, showDetail } from "./status-line.js";
+import { showConnection, showDetail, showsAsConnection } from "./status-line.js";
 import { setServerTime } from "./time.js";
 
 /** @type {any[]} */ let sessions = readJson("sessions");
@@ -34,8 +34,7 @@ socket.on("sessions", (frame) => {
   draw();
 });
 socket.on("error", (frame) => {
-  if (frame.in_reply_to === null && frame.code === "host_unavailable") showConnection("unavailable");
-  else showProblem(problem, frame.message);
+  if (!showsAsConnection(frame)) showProblem(problem, frame.message);
 });
 
 // Drawing

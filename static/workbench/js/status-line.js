@@ -9,8 +9,16 @@ const WORDS = {
   waiting: "Connection lost. Trying again…",
   refused: "Not connected",
   live: "Live",
-  unavailable: "The kernel host does not answer. Trying again…",
+  host_unavailable: "The kernel host does not answer. Trying again…",
+  unavailable: "The database does not answer. Trying again…",
 };
+
+/** What a socket says of itself, rather than of something it was asked. @param {Record<string, any>} frame */
+export function showsAsConnection(frame) {
+  if (frame.in_reply_to !== null || !["host_unavailable", "unavailable"].includes(frame.code)) return false;
+  showConnection(frame.code);
+  return true;
+}
 
 /** @param {keyof WORDS} state */
 export function showConnection(state) {

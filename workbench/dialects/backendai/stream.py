@@ -18,6 +18,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.urls import path
 
 from sessions import operations
+from sessions.database import database_needed
 from sessions.exceptions import Unavailable, WorkbenchError
 from sessions.operations import SessionInfo, SessionRef
 from workbench.dialects.backendai import runs
@@ -96,7 +97,8 @@ class StreamConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _run(self, query: Query) -> None:
         try:
-            await self._follow(query)
+            with database_needed():
+                await self._follow(query)
         except Unavailable as error:
             await self._say_error(error.message, status="server-restarting")
         except Refused as error:

@@ -3,7 +3,7 @@
 
 import { find, readJson, showProblem } from "../dom.js";
 import { queuePlaces, runningExecution } from "../fold.js";
-import { showConnection, showDetail } from "../status-line.js";
+import { showConnection, showDetail, showsAsConnection } from "../status-line.js";
 import { cellActions, pressed, runActions, selectionActions } from "./actions.js";
 import { Arrivals } from "./arrivals.js";
 import { isAllowed } from "./commands.js";
@@ -117,9 +117,9 @@ connection.socket.on("live", () => {
 });
 connection.socket.on("error", (frame) => {
   if (connection.failed(frame)) return;
-  if (frame.in_reply_to === null && frame.code === "host_unavailable") {
-    showConnection("unavailable");
-    log.complete();
+  if (showsAsConnection(frame)) {
+    // Without the database, the log is not known.
+    if (frame.code === "host_unavailable") log.complete();
     return;
   }
   showProblem(problem, frame.message);
