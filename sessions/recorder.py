@@ -10,23 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import (
-    DatabaseError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    connection,
-    transaction,
-)
+from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.db.models import (
     AutoField,
     CharField,
@@ -37,6 +30,7 @@ from django.db.models import (
 )
 
 from sessions import models
+from sessions.database import AWAY
 from sessions.elsewhere import used_elsewhere
 from sessions.exceptions import Conflict, HostUnavailable, Unavailable
 from sessions.hosts import Claim, Superseded, session_row
@@ -62,6 +56,7 @@ from sessions.states import (
 logger = logging.getLogger(__name__)
 
 BATCH_SECONDS = 0.02
+ROWS_PER_STATEMENT = 100  # where a statement takes more than one
 RETRY_SECONDS = (0.1, 0.5, 1.0, 2.0)  # between attempts at a batch the database refuses; then 2 s
 # Characters of events that wait to be written, before the kernels have to wait. What they put out
 # meanwhile stays with them.
@@ -129,6 +124,9 @@ class DatabaseRecorder:
         self._writing: asyncio.Future[None] | None = None
         # Of that batch; 0 between batches.
         self._writing_weight = 0
+        # What undoes writes whose callers were told that they failed. If the connection broke before
+        # the answer came, the database has them all the same.
+        self._doubtful: list[Callable[[], object]] = []
 
     async def start(self, claim: Claim) -> list[SessionRecord]:
         """Be the host of that name, make its rows true, then begin to write.
@@ -166,22 +164,14 @@ class DatabaseRecorder:
 
     async def create_session(self, session: SessionRecord) -> None:
         """Write a new session at once. Raises Conflict if the name is taken, Unavailable."""
-        try:
-            await self._in_thread(self._owned, _create_session, session)
-        except IntegrityError as error:
-            taken = f"A session named {session.identifier!r} exists already."
-            raise Conflict(taken, elsewhere=True) from error
-        except (OperationalError, InterfaceError) as error:
-            raise await self._unavailable(error) from error
+        write, undo = partial(_create_session, session), partial(_delete_session, session.id)
+        await self._write_at_once(write, undo, session.identifier, elsewhere=True)
 
     async def rename_session(self, session: SessionRecord, identifier: str) -> None:
         """Write a session's new name at once. Raises Conflict if it is taken, Unavailable."""
-        try:
-            await self._in_thread(self._owned, _rename_session, session.id, identifier)
-        except IntegrityError as error:
-            raise Conflict(f"A session named {identifier!r} exists already.") from error
-        except (OperationalError, InterfaceError) as error:
-            raise await self._unavailable(error) from error
+        write = partial(_rename_session, session.id, identifier)
+        undo = partial(_rename_session, session.id, session.identifier)
+        await self._write_at_once(write, undo, identifier)
         self._changes += 1
         self._notify({"sessions": self._changes})
 
@@ -189,7 +179,7 @@ class DatabaseRecorder:
         """See records.Recorder."""
         try:
             found: dict[int, dict[str, int]] = await self._in_thread(_quotas)
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             raise await self._unavailable(error) from error
         return found
 
@@ -211,7 +201,7 @@ class DatabaseRecorder:
             found: dict[int | None, Elsewhere] = await self._in_thread(
                 used_elsewhere, self._claim.name, since
             )
-        except (OperationalError, InterfaceError) as error:
+        except AWAY as error:
             raise await self._unavailable(error) from error
         return found
 
@@ -318,12 +308,14 @@ class DatabaseRecorder:
         """
         attempt, fits = 0, True
         while True:
+            write = rows.write if fits else rows.write_what_fits
             try:
-                await self._in_thread(rows.write if fits else rows.write_what_fits, self._check)
+                await self._settle()
+                await self._in_thread(partial(write, self._check, is_again=attempt > 0))
                 return
             except Superseded:
                 raise
-            except (OperationalError, InterfaceError):
+            except AWAY:
                 delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
                 logger.warning("the database takes no batch; trying again in %s s", delay)
                 await self._in_thread(_close_connection)
@@ -343,14 +335,11 @@ class DatabaseRecorder:
         if self._claim and connection.vendor != "sqlite":
             self._claim.check()
 
-    def _owned(self, write: Callable[..., None], *arguments: Any) -> None:
-        """Write something at once. Raises HostUnavailable if this host may not any more."""
-        try:
-            with transaction.atomic():
-                self._check()
-                write(*arguments)
-        except Superseded:
-            raise HostUnavailable(REPLACED) from None
+    def _owned(self, write: Callable[[], object]) -> None:
+        """Write something in a transaction of its own. Raises Superseded."""
+        with transaction.atomic():
+            self._check()
+            write()
 
     def _end(self, *waited_for: asyncio.Future[None]) -> None:
         """Write nothing more; whoever waits for it hears so."""
@@ -370,6 +359,37 @@ class DatabaseRecorder:
         except DatabaseError as error:
             logger.warning("the host's row does not say that it has ended: %s", error)
         _close_connection()
+
+    async def _write_at_once(
+        self,
+        write: Callable[[], object],
+        undo: Callable[[], object],
+        name: str,
+        **about: bool,
+    ) -> None:
+        """Write what takes a name. Raises Conflict, Unavailable; then nothing is written."""
+        try:
+            await self._settle()
+            await self._in_thread(self._owned, write)
+        except IntegrityError as error:
+            raise Conflict(f"A session named {name!r} exists already.", **about) from error
+        except Superseded:
+            raise HostUnavailable(REPLACED) from None
+        except AWAY as error:
+            self._doubtful.append(undo)
+            raise await self._unavailable(error) from error
+
+    async def _settle(self) -> None:
+        """Undo what nobody knows of, now that the database is back."""
+        while self._doubtful:
+            undo = self._doubtful.pop(0)
+            try:
+                await self._in_thread(self._owned, undo)
+            except IntegrityError as error:  # somebody has the old name by now
+                logger.warning("what was not known to be written cannot be undone: %s", error)
+            except AWAY:
+                self._doubtful.insert(0, undo)
+                raise
 
     async def _unavailable(self, error: Exception) -> Unavailable:
         """What to say of a database that takes nothing; the next call connects to it anew."""
@@ -394,8 +414,9 @@ class _Table:
     fields translate for the database when it is written.
     """
 
-    def __init__(self, model: type[Model], *changing: str) -> None:
+    def __init__(self, model: type[Model], *changing: str, known_by: tuple[str, ...] = ()) -> None:
         meta: Any = model._meta
+        self._rows, self._known_by = model._default_manager, known_by
         self.name = meta.verbose_name
         self._table, self._key = meta.db_table, meta.pk
         self._fields = [each for each in meta.concrete_fields if not isinstance(each, AutoField)]
@@ -408,26 +429,65 @@ class _Table:
 
     def insert(self, rows: list[_Row]) -> None:
         """Write new rows."""
-        if rows:
-            with connection.cursor() as cursor:
-                values = [_translated(self._new_values, row) for row in rows]
-                cursor.executemany(self._insert, values)
+        if not rows:
+            return
+        values = [_translated(self._new_values, row) for row in rows]
+        with connection.cursor() as cursor:
+            if connection.vendor == "sqlite":
+                cursor.executemany(self._insert + self._new, values)
+                return
+            # A statement for each row would take its way to the server and back each time.
+            for some in _portions(values):
+                cursor.execute(self._insert + ", ".join([self._new] * len(some)), _flat(some))
 
     def update(self, rows: list[_Row]) -> None:
         """Write what has changed in rows. Raises DatabaseError if one of them is not there."""
+        if not rows:
+            return
+        values = [_translated(self._changed_values, row) for row in rows]
         with connection.cursor() as cursor:
-            for row in rows:
-                cursor.execute(self._update, _translated(self._changed_values, row))
-                if cursor.rowcount != 1:
-                    raise DatabaseError("The row that was to be changed is not there.")
+            if connection.vendor == "sqlite" or len(rows) == 1:
+                for row in values:
+                    cursor.execute(self._update, row)
+                    self._check(cursor.rowcount, 1)
+                return
+            for some in _portions(values):
+                # Each value with its type: there is no column to tell by.
+                each = f"({', '.join(self._typed)})"
+                cursor.execute(self._update_from.format(", ".join([each] * len(some))), _flat(some))
+                self._check(cursor.rowcount, len(some))
+
+    def has(self, row: _Row) -> bool:
+        """Whether there is a row with what a new one is known by."""
+        values = dict(zip((each.attname for each in self._fields), row, strict=True))
+        return self._rows.filter(**{name: values[name] for name in self._known_by}).exists()
+
+    def _check(self, found: int, wanted: int) -> None:
+        if found != wanted:
+            raise DatabaseError("The row that was to be changed is not there.")
 
     @cached_property
     def _insert(self) -> str:
         quote = connection.ops.quote_name
         columns = ", ".join(quote(each.column) for each in self._fields)
-        values = ", ".join(["%s"] * len(self._fields))
+        return f"INSERT INTO {quote(self._table)} ({columns}) VALUES "  # noqa: S608  # Django's names
+
+    @cached_property
+    def _new(self) -> str:
+        return f"({', '.join(['%s'] * len(self._fields))})"
+
+    @cached_property
+    def _typed(self) -> list[str]:
+        return [f"%s::{each.db_type(connection)}" for each in [*self._changing, self._key]]
+
+    @cached_property
+    def _update_from(self) -> str:
+        quote = connection.ops.quote_name
+        names = [quote(each.column) for each in [*self._changing, self._key]]
+        changes = ", ".join(f"{name} = new.{name}" for name in names[:-1])
         table = quote(self._table)
-        return f"INSERT INTO {table} ({columns}) VALUES ({values})"  # noqa: S608  # Django's names
+        source = f"(VALUES {{}}) AS new ({', '.join(names)})"
+        return f"UPDATE {table} SET {changes} FROM {source} WHERE {table}.{names[-1]} = new.{names[-1]}"  # noqa: S608  # Django's names
 
     @cached_property
     def _update(self) -> str:
@@ -443,6 +503,15 @@ def _translation(field: Any) -> _Translation | None:
     return None if isinstance(field, plain) else field.get_db_prep_save
 
 
+def _portions(values: list[list[Any]]) -> Iterator[list[list[Any]]]:
+    for first in range(0, len(values), ROWS_PER_STATEMENT):
+        yield values[first : first + ROWS_PER_STATEMENT]
+
+
+def _flat(rows: list[list[Any]]) -> list[Any]:
+    return [value for row in rows for value in row]
+
+
 def _translated(how: list[_Translation | None], row: _Row) -> list[Any]:
     """The values as the database's driver takes them."""
     pairs = zip(how, row, strict=True)
@@ -456,9 +525,10 @@ _EXECUTIONS = _Table(
     models.Execution,
     *("state", "reason", "exit_code", "execution_count"),
     *("started_at", "finished_at", "final_event_number", "output_bytes"),
+    known_by=("id",),
 )
-_EVENTS = _Table(models.Event)
-_AUDIT = _Table(models.AuditEntry)
+_EVENTS = _Table(models.Event, known_by=("session_id", "number"))
+_AUDIT = _Table(models.AuditEntry, known_by=("at", "action", "session_id", "execution_id"))
 
 
 class _NewEvent(NamedTuple):
@@ -476,8 +546,8 @@ class _NewEvent(NamedTuple):
 class _Rows:
     """A closed batch as rows: a copy, so that the records can go on changing."""
 
-    # How to write rows, and which, in order: an execution before its events.
-    writes: list[tuple[_Table, Callable[[list[_Row]], None], list[_Row]]]
+    # New rows and changed ones, in order: an execution before its events.
+    writes: list[tuple[_Table, list[_Row], list[_Row]]]
 
     @classmethod
     def of(cls, batch: _Batch) -> _Rows:
@@ -501,33 +571,55 @@ class _Rows:
         ]
         return cls(
             [
-                (_EXECUTIONS, _EXECUTIONS.insert, new),
-                (_EXECUTIONS, _EXECUTIONS.update, known),
-                (_EVENTS, _EVENTS.insert, [_EVENTS.new(event) for event in events]),
-                (_SESSIONS, _SESSIONS.update, sessions),
-                (_AUDIT, _AUDIT.insert, [_AUDIT.new(entry) for entry in batch.audited]),
+                (_EXECUTIONS, new, known),
+                (_EVENTS, [_EVENTS.new(event) for event in events], []),
+                (_SESSIONS, [], sessions),
+                (_AUDIT, [_AUDIT.new(entry) for entry in batch.audited], []),
             ]
         )
 
-    def write(self, check: Callable[[], None]) -> None:
-        """Everything in one transaction; ``check`` may raise Superseded in it."""
+    def write(self, check: Callable[[], None], *, is_again: bool) -> None:
+        """Everything in one transaction; ``check`` may raise Superseded in it.
+
+        ``is_again``: it was tried before, and the database may have it: its connection may have
+        broken between the commit and the answer.
+        """
+        if is_again and self._is_written():
+            return
         with transaction.atomic():
             check()
-            for _, write, rows in self.writes:
-                write(rows)
+            for table, new, changed in self.writes:
+                table.insert(new)
+                table.update(changed)
 
-    def write_what_fits(self, check: Callable[[], None]) -> None:
+    def write_what_fits(self, check: Callable[[], None], *, is_again: bool) -> None:
         """One row at a time; what contradicts the database (a deleted session) is left out."""
-        for table, write, rows in self.writes:
-            for row in rows:
-                try:
-                    with transaction.atomic():
-                        check()
-                        write([row])
-                except (OperationalError, InterfaceError, Superseded):
-                    raise  # the database is not there: not this row's fault
-                except Exception as error:
-                    logger.warning("left out the %s %s: %s", table.name, row[:2], error)
+        for table, new, changed in self.writes:
+            missing = [row for row in new if not (is_again and table.has(row))]
+            for write, rows in ((table.insert, missing), (table.update, changed)):
+                for row in rows:
+                    self._write_if_it_fits(check, table, write, row)
+
+    def _write_if_it_fits(
+        self,
+        check: Callable[[], None],
+        table: _Table,
+        write: Callable[[list[_Row]], None],
+        row: _Row,
+    ) -> None:
+        try:
+            with transaction.atomic():
+                check()
+                write([row])
+        except (*AWAY, Superseded):
+            raise  # the database is not there: not this row's fault
+        except Exception as error:
+            logger.warning("left out the %s %s: %s", table.name, row[:2], error)
+
+    def _is_written(self) -> bool:
+        """Whether the database has what is new; changes may be written twice."""
+        first = next(((table, new[0]) for table, new, _ in self.writes if new), None)
+        return first is not None and first[0].has(first[1])
 
 
 def _weight(value: Any) -> int:
@@ -547,6 +639,10 @@ def _close_connection() -> None:
 
 def _create_session(record: SessionRecord) -> None:
     session_row(record).save(force_insert=True)
+
+
+def _delete_session(session_id: UUID) -> None:
+    models.Session.objects.filter(id=session_id).delete()
 
 
 def _rename_session(session_id: UUID, identifier: str) -> None:

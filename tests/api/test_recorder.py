@@ -2,24 +2,31 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
+from django.db.models.signals import post_save
 
 from sessions import recorder as recorder_module
 from sessions.exceptions import Conflict, Unavailable
 from sessions.hosts import Claim
-from sessions.kernels.records import ExecutionRecord, SessionRecord, now
-from sessions.models import Event, Execution, Quota, Session
+from sessions.kernels.records import AuditRecord, ExecutionRecord, SessionRecord, now
+from sessions.models import AuditEntry, Event, Execution, Quota, Session
 from sessions.recorder import DatabaseRecorder
-from sessions.states import EventType, ExecutionState, SessionState
+from sessions.states import AuditAction, EventType, ExecutionState, SessionState
 from tests.locked import locked_database
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+# More rows than a statement takes.
+MANY = recorder_module.ROWS_PER_STATEMENT + 1
 
 
 @pytest.fixture
@@ -253,9 +260,10 @@ async def test_output_has_to_wait_while_too_much_is_unwritten(recorder, session,
 
 
 async def test_a_database_that_takes_nothing_is_told_in_a_sentence(recorder, session):
-    await recorder._in_thread(give_up_soon)
-    with locked_database(), pytest.raises(Unavailable, match="takes nothing"):
-        await recorder.create_session(replace(a_session(), identifier="other"))
+    with locked_database():
+        await recorder._in_thread(give_up_soon)
+        with pytest.raises(Unavailable, match="takes nothing"):
+            await recorder.create_session(replace(a_session(), identifier="other"))
 
     await recorder.create_session(replace(a_session(), identifier="other"))
 
@@ -263,6 +271,77 @@ async def test_a_database_that_takes_nothing_is_told_in_a_sentence(recorder, ses
 def give_up_soon() -> None:
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout = 100")
+
+
+# --- A connection that breaks between the commit and its answer -----------------------------------
+
+
+@pytest.fixture
+def lost_answer() -> Iterator[Callable[[], None]]:
+    """Calls up one such failure, of the next session that is written."""
+    waiting: list[bool] = []
+
+    def lose_answer(sender: Any, **_: Any) -> None:
+        if waiting:
+            waiting.clear()
+            transaction.on_commit(fail)
+
+    def fail() -> None:
+        raise OperationalError("the connection was lost")
+
+    post_save.connect(lose_answer, sender=Session)
+    yield lambda: waiting.append(True)
+    post_save.disconnect(lose_answer, sender=Session)
+
+
+async def test_a_session_that_was_refused_is_not_there(recorder, session, lost_answer):
+    other = replace(a_session(), identifier="other")
+    lost_answer()
+    with pytest.raises(Unavailable):
+        await recorder.create_session(other)
+
+    await recorder.create_session(replace(a_session(), identifier="other", id=uuid4()))
+
+    assert not await Session.objects.filter(id=other.id).aexists()
+    assert await Session.objects.filter(identifier="other").acount() == 1
+
+
+async def test_what_is_written_already_is_not_written_again(recorder, session, monkeypatch):
+    execution = ExecutionRecord(session_id=session.id, kind="code", code="1", origin="test")
+    failures = [OperationalError("the connection was lost")]
+
+    @contextmanager
+    def losing_the_answer() -> Iterator[None]:
+        with transaction.atomic():
+            yield
+        if failures:
+            raise failures.pop()
+
+    monkeypatch.setattr(recorder_module, "transaction", SimpleNamespace(atomic=losing_the_answer))
+    recorder.changed(execution)
+    recorder.append(session, EventType.STREAM, stream("a"), execution.id)
+    recorder.audit(AuditRecord.now(AuditAction.EXECUTION_ENDED, session_id=session.id))
+    await recorder.commit()
+
+    assert not failures
+    assert await texts() == ["a"]
+    assert await Execution.objects.acount() == 1
+    assert await AuditEntry.objects.acount() == 1
+    assert (await Session.objects.aget()).last_event_number == 1
+
+
+async def test_many_rows_of_a_table_change_at_once(recorder):
+    sessions = [replace(a_session(), identifier=f"s{n}", id=uuid4()) for n in range(MANY)]
+    for each in sessions:
+        await recorder.create_session(each)
+    for number, each in enumerate(sessions):
+        each.reason, each.last_event_number = f"reason {number}", number
+        recorder.changed(each)
+    await recorder.commit()
+
+    rows = {row.id: row async for row in Session.objects.all()}
+    assert [rows[each.id].reason for each in sessions] == [f"reason {n}" for n in range(MANY)]
+    assert [rows[each.id].last_event_number for each in sessions] == list(range(MANY))
 
 
 # --- What hosts ask of the rows ----------------------------------------------------------------
