@@ -85,6 +85,8 @@ class SessionQuerySet(models.QuerySet["Session"]):
         An identifier, or a session's id. A live session comes before ended ones, those newest
         first.
         """
+        if "\0" in name:  # which no name has; PostgreSQL would refuse the question
+            return self.none()
         matches = Q(identifier=name)
         with suppress(ValueError):
             matches |= Q(id=uuid.UUID(name))

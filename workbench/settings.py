@@ -177,6 +177,7 @@ WORKBENCH_OUTPUT_SOURCES = env.words(
 )
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
+SESSION_ENGINE = "workbench.access.logins"
 SESSION_COOKIE_SAMESITE = "Lax"
 # Whether browsers come over https, to a proxy that says so; then cookies go no other way.
 WORKBENCH_HTTPS = env.flag("WORKBENCH_HTTPS", default=False)
