@@ -32,6 +32,7 @@ from sessions.states import AuditAction
 from workbench import claims, operating, supervisor
 from workbench.access import keys
 from workbench.access.models import ApiKey, Scope
+from workbench.postgresql.alone import alone
 
 ACTIONS = {
     "serve": "the database, a kernel host and the web tier (what you get without an action)",
@@ -159,11 +160,19 @@ class Command(BaseCommand):
         try:
             with claims.claimed(supervisor.page()) as claim:
                 self._step("Preparing the database")
-                call_command("migrate", interactive=False, verbosity=0)
+                self._migrate()
                 self._refuse_strangers()
                 supervisor.supervise(self._step, claim)
         except claims.ServedAlready as error:
             raise CommandError(str(error)) from None
+
+    def _migrate(self) -> None:
+        """Bring the database up to date; another machine may begin to do so, too."""
+        try:
+            with alone("workbench migrate"):
+                call_command("migrate", interactive=False, verbosity=0)
+        except OperationalError as error:
+            raise CommandError(f"The database cannot be used ({error}).") from None
 
     def _host(self) -> None:
         if settings.WORKBENCH_ENGINE == "ray":
@@ -300,7 +309,7 @@ class Command(BaseCommand):
             raise CommandError(f"--days must be from 1 to {MAX_DAYS:,}.")
         scope = Scope.READ if only_reads else Scope.RUN
         expires_at = timezone.now() + timedelta(days=days) if days is not None else None
-        call_command("migrate", interactive=False, verbosity=0)
+        self._migrate()
         try:
             made = keys.make_key_for(name, label=label, scope=scope, expires_at=expires_at)
         except ValidationError as error:
@@ -333,7 +342,7 @@ class Command(BaseCommand):
         self._step(f"{key_id} lets nobody in any more")
 
     def _adopt(self, name: str) -> None:
-        call_command("migrate", interactive=False, verbosity=0)
+        self._migrate()
         account = get_user_model().objects.filter(username=name).first()
         if account is None:
             raise CommandError(f"There is no account named “{name}”.")
