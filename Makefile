@@ -1,8 +1,10 @@
 # What people and CI call. Each target sets up what it needs, once, and says what it does.
 PYTHON ?= python3
 export PYTHON
+ON_POSTGRES = $(addprefix tests/api/test_,$(addsuffix .py,\
+	recorder retention indexes nul consumers notebook native_events admin doors adoption))
 
-.PHONY: run test test-cluster lint bench bench-cluster torture lock vendor migrations
+.PHONY: run test test-postgres test-cluster lint bench bench-cluster torture lock vendor migrations
 
 run: ## Set up everything and serve
 	@.setup/setup.sh run
@@ -12,6 +14,10 @@ test: ## Set up everything and run all tests; ARGS goes to pytest
 	@.setup/setup.sh test
 	@node --test tests/js/*.test.mjs
 	@WORKBENCH_DATA_DIR=$$(mktemp -d) .venv/bin/python -m pytest $(ARGS)
+
+test-postgres: ## Run the tests for which the database matters on a PostgreSQL of their own
+	@.setup/setup.sh test
+	@WORKBENCH_DATA_DIR=$$(mktemp -d) .venv/bin/python -m pytest -p tests.on_postgres $(or $(ARGS),$(ON_POSTGRES))
 
 test-cluster: ## The tests with PostgreSQL, Redis and a Ray cluster around them; ARGS goes to pytest
 	@.setup/setup.sh test

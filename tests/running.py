@@ -10,8 +10,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 
@@ -39,6 +41,9 @@ def free_port() -> int:
 class RunningServer:
     """``manage.py workbench`` in processes of its own, for the length of a ``with`` block."""
 
+    # More settings for the server of a data directory: tests/on_postgres.py has some.
+    more_settings: ClassVar[Callable[[Path], dict[str, str]]] = lambda _: {}
+
     def __init__(self, data_dir: Path, **settings: str) -> None:
         self.data_dir = data_dir
         self.port, self.azure_port = free_port(), free_port()
@@ -49,6 +54,7 @@ class RunningServer:
             "WORKBENCH_DATA_DIR": str(data_dir),
             "WORKBENCH_PORT": str(self.port),
             "WORKBENCH_AZURE_PORT": str(self.azure_port),
+            **type(self).more_settings(data_dir),
             **settings,
         }
         self.log = data_dir / "log"

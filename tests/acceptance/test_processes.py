@@ -7,13 +7,12 @@ import json
 import os
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -214,10 +213,11 @@ def test_death_of_the_host_is_told_and_mended(server: RunningServer) -> None:
     lost = execution(server, "s", "cut-short")
     assert lost["status"] == "Failed"
     assert lost["result"]["stderr"].startswith("Execution aborted\n")
-    with closing(sqlite3.connect(server.data_dir / "workbench.sqlite3")) as database:
-        told = "select identifier, address, door from workbench_sessions_auditentry"
-        ran = database.execute(f"{told} where outcome = 'lost'").fetchall()
-    assert ran == [("s", "127.0.0.1", "azure")]
+    assert server.manage("workbench", "audit").wait(DEADLINE_SECONDS) == 0
+    audit = [line for line in server.log.read_text().splitlines() if '"outcome": "lost"' in line]
+    (entry,) = map(json.loads, audit)
+    told = (entry["identifier"], entry["address"], entry["door"])
+    assert told == ("s", "127.0.0.1", "azure")
     assert value_of(server, "s", "'kept' in globals()") is False
     assert value_of(server, "s", "open('note').read()") == "kept"
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from itertools import permutations
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.apps import apps
 from django.db import connection
+
+from sessions.models import Event, Execution, Session
 
 pytestmark = pytest.mark.django_db
 
@@ -47,3 +50,27 @@ def test_what_refers_to_a_row_is_found_by_an_index(model):
     references = {each.column for each in model._meta.concrete_fields if each.remote_field}
 
     assert references <= first
+
+
+ID = UUID(int=1)
+# What is asked for each run, each notice and each page; tables have millions of rows.
+ASKED_OFTEN = {
+    "a log from a number on": Event.objects.filter(session=ID, number__gt=7).order_by("number"),
+    "the events of an execution": Event.objects.filter(execution=ID).order_by("number"),
+    "a live session by its name": Session.objects.visible_to(None).live().named("s"),
+    "a session by its name": Session.objects.visible_to(7).named("s"),
+    "an execution by its client's name": Execution.objects.filter(session=ID, client_id="x"),
+    "the executions of a session": Execution.objects.filter(session=ID).order_by("-queued_at"),
+}
+
+
+@pytest.mark.parametrize("asked", ASKED_OFTEN)
+def test_what_is_asked_often_reads_no_table_whole(asked):
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # An empty table is read whole in no time: unless that is forbidden.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = ASKED_OFTEN[asked].explain()
+
+    assert "Seq Scan" not in plan
+    assert not [line for line in plan.splitlines() if "SCAN" in line and "INDEX" not in line]
