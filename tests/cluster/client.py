@@ -13,7 +13,9 @@ from django.http import HttpResponse
 from django.test import AsyncClient
 
 # What httpx says by itself, and what an empty jar has.
-NOT_SENT = {b"content-length", b"cookie"}
+NOT_SENT = {b"content-length", b"cookie", b"written-target"}
+# Where a scope has the address as it was written, on its way through Django's client.
+TARGET = "written-target"
 
 
 class Answer(HttpResponse):
@@ -50,20 +52,23 @@ class ClusterClient(AsyncClient):
         self._urls = itertools.cycle(urls)
         self._http = httpx.AsyncClient(trust_env=False, timeout=60)
 
+    def generic(self, method: str, path: str, *args: Any, **more: Any) -> Any:
+        """As Django's client, which forgets how the address was written."""
+        written = quote(path, safe="%/:?#[]@!$&'()*+,;=~")
+        return super().generic(method, path, *args, **{**more, TARGET: written})
+
     async def request(self, **request: Any) -> Any:  # type: ignore[override]
         """One request, by the scope that Django's client has made of it."""
         scope = self._base_scope(**request)
-        query = scope["query_string"]
-        query = query.encode() if isinstance(query, str) else query
-        # As an address of the wire has it; Django's client knows only the decoded one.
-        path = quote(scope["path"], safe="/:@!$&'()*+,;=~").encode()
-        url = httpx.URL(next(self._urls)).copy_with(
-            raw_path=path + (b"?" + query if query else b"")
-        )
         body = sent.read() if (sent := scope.pop("_body_file", None)) else b""
         headers = [(name, value) for name, value in scope["headers"] if name not in NOT_SENT]
+        (target,) = (value for name, value in scope["headers"] if name == TARGET.encode())
         question = self._http.build_request(
-            scope["method"], url, headers=headers, content=body or None
+            scope["method"],
+            next(self._urls),
+            headers=headers,
+            content=body or None,
+            extensions={"target": target},
         )
         answer = await self._http.send(question, stream=True)
         if not answer.headers.get("content-type", "").startswith("text/event-stream"):
