@@ -91,7 +91,8 @@ async def session(client: httpx.AsyncClient) -> str:
 @asynccontextmanager
 async def socket_at(server: RunningServer, path: str) -> AsyncIterator[Any]:
     url = server.url.replace("http", "ws", 1) + path
-    async with websockets.connect(url, max_size=None, proxy=None) as socket:
+    # Without a limit of frames: those that nobody reads would hold up its end.
+    async with websockets.connect(url, max_size=None, max_queue=None, proxy=None) as socket:
         yield socket
 
 
