@@ -487,6 +487,11 @@ async def survey() -> list[dict[str, Any]]:
     return list((await ask("survey"))["hosts"])
 
 
+async def started_at() -> datetime:
+    """Since when code can be run: when the oldest of the hosts was started."""
+    return datetime.fromisoformat((await ask("health"))["started_at"])
+
+
 async def usage(owner_id: int | None) -> dict[str, Any]:
     """What the owner uses, and may use.
 

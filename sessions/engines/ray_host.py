@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,8 @@ class RayHost:
 
     async def _assemble(self) -> tuple[Host, DatabaseRecorder]:
         await self._be_the_only_one()
+        # Ray's workers block it, and programs inherit what is blocked: nothing could be interrupted.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         raise_limit()
         adopt_orphans()
         claim = Claim(name=settings.WORKBENCH_HOST_NAME, **self._offer)

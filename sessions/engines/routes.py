@@ -78,7 +78,11 @@ def _joined(key: str) -> Callable[[Mapping[str, Any]], Any]:
 
 def _health(answers: Mapping[str, Any]) -> dict[str, Any]:
     hosts = sorted(host for answer in answers.values() for host in answer["hosts"])
-    return {"hosts": hosts, "sessions": sum(answer["sessions"] for answer in answers.values())}
+    return {
+        "hosts": hosts,
+        "sessions": sum(answer["sessions"] for answer in answers.values()),
+        "started_at": min(answer["started_at"] for answer in answers.values()),
+    }
 
 
 def _sessions(answers: Mapping[str, Sequence[dict[str, Any]]]) -> list[dict[str, Any]]:

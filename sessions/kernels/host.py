@@ -377,8 +377,14 @@ class Host:
         self.notify({topic: number})
 
     async def health(self) -> dict[str, Any]:
-        """Whether code can be run: the names of the hosts, and how many sessions they have."""
-        return {"hosts": [self.config.name], "sessions": len(self._sessions)}
+        """Whether code can be run: the names of the hosts, how many sessions they have, and since
+        when there is one.
+        """
+        return {
+            "hosts": [self.config.name],
+            "sessions": len(self._sessions),
+            "started_at": timestamp(self._started_at),
+        }
 
     async def offer(self) -> dict[str, Any]:
         """What there is for those who choose a host for a session."""

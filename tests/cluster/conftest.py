@@ -47,6 +47,11 @@ async def host(settings, transactional_db) -> AsyncIterator[None]:
 
 
 @pytest.fixture
+def place() -> None:
+    """Where files are: on the disks of the hosts."""
+
+
+@pytest.fixture
 def cluster(host) -> RunningCluster:
     """The cluster."""
     return running.current[0]

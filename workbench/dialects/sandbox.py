@@ -34,7 +34,6 @@ DEFAULT_TIMEOUT_SECONDS = 60.0
 MAX_TIMEOUT_SECONDS = 7 * 24 * 3600.0  # longer ones are cut to this
 # How often a path can be percent-encoded before we stop looking for what it hides.
 _MAX_ENCODINGS = 5
-_STARTED_AT = datetime.now(UTC)
 
 
 def render_error(problem: Problem) -> HttpResponse:
@@ -180,7 +179,7 @@ class AliveView(SandboxView):
         meant += [each for each in sessions if str(each.id) in names]
         if meant and meant[0].state == SessionState.DIED:
             raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "died", "kernel is not alive")
-        last = meant[0].last_active_at if meant else _STARTED_AT
+        last = meant[0].last_active_at if meant else await operations.started_at()
         return json_response({"last_activity": timestamp(last), **self.more})
 
     async def sessions_of(self, owner_id: int | None) -> list[SessionInfo]:
