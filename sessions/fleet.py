@@ -15,7 +15,7 @@ from sessions.engines import engine
 from sessions.exceptions import HostNotFound, HostUnavailable, SessionNotFound
 from sessions.models import Host
 from sessions.operations import SessionRef
-from sessions.states import AuditAction, HostState
+from sessions.states import AuditAction
 
 LOOK_SECONDS = 1.0
 DRAINED = "The kernel host was restarted by an operator."
@@ -28,6 +28,7 @@ class HostInfo:
     name: str
     # A HostState.
     state: str
+    is_draining: bool
     node: str
     address: str
     slots: int
@@ -59,7 +60,7 @@ async def drain_host(name: str, *, is_draining: bool = True) -> None:
     """
     if not await sync_to_async(hosts.drain)(name, is_draining=is_draining):
         raise HostNotFound(f"There is no kernel host named {name!r}, or it is not there.")
-    what = f"{name}: {HostState.DRAINING if is_draining else HostState.UP}"
+    what = f"{name}: {'no new sessions' if is_draining else 'new sessions again'}"
     await sync_to_async(audit.note)(AuditAction.HOST_DRAINED, what=what)
 
 
@@ -111,6 +112,7 @@ def _info(row: Host, said: dict[str, Any] | None) -> HostInfo:
     return HostInfo(
         name=row.name,
         state=row.state,
+        is_draining=row.is_draining,
         node=row.node,
         address=row.address,
         slots=row.slots,

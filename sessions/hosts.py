@@ -38,9 +38,6 @@ HOST_ENDED = f"The kernel host ended. {KEPT}"
 # Why a session is lost whose host was given up.
 HOST_GONE = "The machine that it ran on is gone."
 
-# In these a host can come back and go on with its sessions.
-PRESENT = frozenset({HostState.UP, HostState.DRAINING})
-
 
 class Superseded(Exception):
     """This life of the host may not write any more."""
@@ -64,14 +61,8 @@ class Claim:
         What an earlier life left running does not run any more: its kernels ended with it.
         """
         with transaction.atomic():
-            row = models.Host.objects.select_for_update().filter(name=self.name).first()
-            # A host that was drained and starts anew is still being drained.
-            is_draining = row is not None and row.state == HostState.DRAINING
-            state = HostState.DRAINING if is_draining else HostState.UP
-            models.Host.objects.update_or_create(
-                name=self.name,
-                defaults={**asdict(self), "state": state, "started_at": now(), "ended_at": None},
-            )
+            about = {"state": HostState.UP, "started_at": now(), "ended_at": None}
+            models.Host.objects.update_or_create(name=self.name, defaults={**asdict(self), **about})
         sessions = _live_sessions(self.name)
         for session in sessions:
             with transaction.atomic():
@@ -91,8 +82,7 @@ class Claim:
 
     def is_draining(self) -> bool:
         """Whether somebody wants this host to open no sessions any more."""
-        row = models.Host.objects.filter(name=self.name).values_list("state", flat=True).first()
-        return row == HostState.DRAINING
+        return models.Host.objects.filter(name=self.name, is_draining=True).exists()
 
     def leave(self) -> None:
         """The host has ended in order."""
@@ -101,9 +91,12 @@ class Claim:
 
 
 def drain(name: str, *, is_draining: bool) -> bool:
-    """Have a host open no sessions any more, or open them again; False if none of the name is up."""
-    state = HostState.DRAINING if is_draining else HostState.UP
-    return bool(models.Host.objects.filter(name=name, state__in=PRESENT).update(state=state))
+    """Have a host open no sessions any more, or open them again; False if there is none.
+
+    It stays so when the host is started anew.
+    """
+    there = models.Host.objects.filter(name=name).exclude(state=HostState.GONE)
+    return bool(there.update(is_draining=is_draining))
 
 
 def give_up(name: str, life: UUID) -> dict[str, int] | None:

@@ -30,11 +30,15 @@ class Host(models.Model):
     give it up when it does not come back.
     """
 
+    id = models.BigAutoField(primary_key=True)
     # As sessions have it; stays the same when the host comes back.
-    name = models.CharField(primary_key=True, max_length=200)
+    name = models.CharField(max_length=200)
     # New with each start. A host whose row has another one has been replaced, or given up.
     life = models.UUIDField()
     state = models.CharField(max_length=16, choices=_choices(states.HostState))
+    is_draining = models.BooleanField(
+        "draining", default=False, help_text="It opens no sessions, and those it has go on."
+    )
     # Where it runs: the node of the cluster; empty on a single machine.
     node = models.CharField(max_length=100, blank=True)
     address = models.CharField(max_length=200, blank=True)
@@ -48,6 +52,7 @@ class Host(models.Model):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(fields=["name"], name="host_name_unique"),
             models.CheckConstraint(
                 condition=Q(state__in=sorted(states.HostState)), name="host_state_known"
             ),

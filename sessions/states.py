@@ -62,7 +62,6 @@ class HostState(StrEnum):
     """Where a kernel host is in its life."""
 
     UP = "up"
-    DRAINING = "draining"  # it opens no sessions any more
     STOPPED = "stopped"  # it ended in order; its sessions wait for it
     GONE = "gone"  # given up: what it had is lost
 

@@ -86,7 +86,7 @@ def _row(host: HostInfo) -> tuple[str, ...]:
     is_there = host.ended_at is None
     return (
         host.name,
-        host.state if host.answers or not is_there else f"{host.state}, does not answer",
+        _state(host),
         f"{_number(host.sessions)}/{host.slots}",
         _number(host.running),
         _number(host.warm_kernels),
@@ -96,6 +96,12 @@ def _row(host: HostInfo) -> tuple[str, ...]:
         f"{up.days} d {up.seconds // 3600} h {up.seconds % 3600 // 60} min" if is_there else "-",
         " ".join(filter(None, (host.address, host.node[:12]))) or "-",
     )
+
+
+def _state(host: HostInfo) -> str:
+    silent = host.ended_at is None and not host.answers
+    states = [host.state, "draining" * host.is_draining, "does not answer" * silent]
+    return ", ".join(filter(None, states))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -33,7 +33,7 @@ class HostAdmin(ReadOnlyAdmin):
         "address",
         "started",
     )
-    list_filter = ("state",)
+    list_filter = ("state", "is_draining")
     search_fields = ("name", "address", "node")
     ordering = ("name",)
     actions = ("drain", "resume")
@@ -62,7 +62,7 @@ class HostAdmin(ReadOnlyAdmin):
 
     @admin.display(description="state", ordering="state")
     def host_state(self, host: Host) -> SafeString:
-        state = host.get_state_display()
+        state = f"{host.get_state_display()}{', draining' if host.is_draining else ''}"
         return format_html('<span class="workbench-state {}">{}</span>', COLOURS[host.state], state)
 
     @admin.display(description="live sessions", ordering="live")
@@ -94,4 +94,4 @@ class HostAdmin(ReadOnlyAdmin):
                 self.message_user(request, error.message, messages.ERROR)
             else:
                 done = "opens no sessions any more" if is_draining else "opens sessions again"
-                self.message_user(request, f"{host.name} {done}.", messages.SUCCESS)
+                self.message_user(request, f"The host {host.name} {done}.", messages.SUCCESS)

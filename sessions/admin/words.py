@@ -37,7 +37,6 @@ COLOURS: dict[str, str] = {
     ExecutionState.INTERRUPTED: "warn",
     ExecutionState.CANCELLED: "quiet",
     HostState.UP: "good",
-    HostState.DRAINING: "warn",
     HostState.STOPPED: "quiet",
     HostState.GONE: "bad",
 }

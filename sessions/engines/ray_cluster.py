@@ -30,6 +30,7 @@ from sessions import hosts, models
 from sessions.engines.routes import Needs
 from sessions.exceptions import HostUnavailable
 from sessions.kernels.trace import NOBODY
+from sessions.states import HostState
 
 NAMESPACE = "workbench"
 SLOTS = "kernel_slots"  # the custom resource of nodes that offer kernels
@@ -242,7 +243,7 @@ class Cluster:
 
     def _give_up_missing(self, known_nodes: set[str]) -> None:
         try:
-            rows = list(models.Host.objects.filter(state__in=hosts.PRESENT))
+            rows = list(models.Host.objects.filter(state=HostState.UP))
             missing = {
                 row.name: row
                 for row in rows

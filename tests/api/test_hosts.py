@@ -185,9 +185,9 @@ def test_who_is_drained_stays_so_when_it_starts_anew():
     assert hosts.drain("h", is_draining=True)
     claim().take()
 
-    assert Host.objects.get().state == HostState.DRAINING
+    assert Host.objects.get().is_draining
     assert hosts.drain("h", is_draining=False)
-    assert Host.objects.get().state == HostState.UP
+    assert not Host.objects.get().is_draining
 
 
 def test_only_who_is_there_can_be_drained():
