@@ -90,6 +90,12 @@ class Claim:
         mine.update(state=HostState.STOPPED, ended_at=now())
 
 
+def node_of(name: str) -> str:
+    """The node of the host that has a name now; empty if none has."""
+    up = models.Host.objects.filter(name=name, state=HostState.UP)
+    return up.values_list("node", flat=True).first() or ""
+
+
 def drain(name: str, *, is_draining: bool) -> bool:
     """Have a host open no sessions any more, or open them again; False if there is none.
 

@@ -19,14 +19,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import ray
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import connection
 from ray.exceptions import ActorUnavailableError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sessions import hosts, models
+from sessions.database import AWAY
 from sessions.engines.routes import Needs
 from sessions.exceptions import HostUnavailable
 from sessions.kernels.trace import NOBODY
@@ -48,10 +50,6 @@ CALLS_AT_ONCE = 10_000  # of one host, most of which wait
 Tell = Callable[[dict[str, int]], None]
 
 logger = logging.getLogger(__name__)
-
-
-def _nothing(numbers: dict[str, int]) -> None:
-    pass
 
 
 @dataclass(eq=False)
@@ -112,8 +110,9 @@ class Cluster:
         self._look_soon = threading.Event()
         # Problems that the log has, until all is well again.
         self._told: set[str] = set()
-        # Who tells readers of sessions that were lost, and on which loop; None: nobody does.
-        self._tell: tuple[asyncio.AbstractEventLoop, Tell] | None = None
+        # Who tells readers of sessions that were lost, by the loop to do it on.
+        self._tellers: WeakKeyDictionary[asyncio.AbstractEventLoop, Tell] = WeakKeyDictionary()
+        self._telling = threading.Lock()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="cluster", daemon=True)
         self._thread.start()
@@ -147,9 +146,15 @@ class Cluster:
         """The host of that name, if it answers."""
         return self._members.get(name)
 
-    def tell_by(self, loop: asyncio.AbstractEventLoop | None, tell: Tell = _nothing) -> None:
+    def tell_by(self, loop: asyncio.AbstractEventLoop, tell: Tell) -> None:
         """Have ``tell`` called on this loop with the newest numbers of sessions that are lost."""
-        self._tell = (loop, tell) if loop else None
+        with self._telling:
+            self._tellers[loop] = tell
+
+    def tell_no_more(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Call nothing on this loop from now on."""
+        with self._telling:
+            self._tellers.pop(loop, None)
 
     def lost(self, member: Member) -> None:
         """It did not answer because it has died: look now."""
@@ -173,7 +178,7 @@ class Cluster:
             try:
                 self._look()
             except (RayError, ConnectionError, OSError, RuntimeError, ValueError) as error:
-                self._members = {}
+                # Its head may be away: hosts that were there may still be.
                 self._problem = f"The Ray cluster does not answer ({_first_line(error)})."
                 self._warn(self._problem)
             except Exception:
@@ -225,9 +230,13 @@ class Cluster:
                 self._warn(f"a kernel host does not start: {_first_line(error)}")
             node.member, node.actor = None, _actor_on(node.about)
             return
-        except RayError as error:  # the host could not start; it says why
+        except RayError as error:
             node.member = None
-            self._warn(f"a kernel host cannot start: {_first_line(error)}")
+            self._warn(f"a kernel host does not answer: {_first_line(error)}")
+            return
+        if "error" in answer:
+            node.member = None
+            self._warn(f"{node.about['NodeName']}: {answer['error']['message']}")
             return
         offer, resources = answer["result"], node.about["Resources"]
         node.member = Member(
@@ -261,7 +270,7 @@ class Cluster:
                     grace = RESTART_SECONDS if row.node in self._nodes else GRACE_SECONDS
                 if time.monotonic() - self._missing[name].since >= grace:
                     self._give_up(row)
-        except DatabaseError as error:
+        except AWAY as error:
             self._warn(f"hosts that are gone cannot be given up: {error}")
             connection.close()
 
@@ -275,9 +284,10 @@ class Cluster:
         if told is None:
             return  # it is back, or another process was faster
         logger.warning("the kernel host %r is gone, and %d sessions with it", row.name, len(told))
-        if teller := self._tell:
-            loop, tell = teller
-            with suppress(RuntimeError):  # the loop was closed: readers look by themselves
+        with self._telling:
+            tellers = list(self._tellers.items())
+        for loop, tell in tellers:
+            with suppress(RuntimeError):  # it was closed
                 loop.call_soon_threadsafe(tell, {**told, "sessions": 0})
 
     def _warn(self, text: str) -> None:

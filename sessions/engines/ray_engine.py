@@ -89,7 +89,7 @@ class RayEngine:
 
     async def close(self) -> None:
         """The hosts go on, and so does the process's view of the cluster."""
-        cluster().tell_by(None)
+        cluster().tell_no_more(asyncio.get_running_loop())
         await self._listener.close()
         await self._publisher.close()
 

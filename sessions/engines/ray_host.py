@@ -15,6 +15,8 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import ray
+from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from sessions.engines import wakeups
@@ -22,7 +24,8 @@ from sessions.engines.assembly import assemble_host
 from sessions.engines.lifetime import adopt_orphans, keep_reaping, reap_orphans
 from sessions.engines.process import HostRunsAlready, end_at_once, only_host
 from sessions.engines.server import answered
-from sessions.hosts import Claim
+from sessions.exceptions import HostUnavailable
+from sessions.hosts import Claim, node_of
 from sessions.kernels import trace
 from sessions.kernels.descriptors import raise_limit
 from sessions.retention import history_kept
@@ -36,6 +39,16 @@ PREDECESSOR_SECONDS = 15.0
 LOOK_SECONDS = 0.2
 
 logger = logging.getLogger(__name__)
+
+
+class NameTaken(Exception):
+    """Another node has a host of this name."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Two machines have a host named {settings.WORKBENCH_HOST_NAME!r}: give each a "
+            "WORKBENCH_HOST_NAME of its own."
+        )
 
 
 class RayHost:
@@ -55,8 +68,15 @@ class RayHost:
     async def call(
         self, verb: str, arguments: dict[str, Any], request: str, asker: tuple[str, ...]
     ) -> dict[str, Any]:
-        """See server.answered. Waits for the host to be there."""
-        host, _ = await self._started()
+        """See server.answered. Waits for the host to be there.
+
+        A host that cannot start says why: its errors mean nothing to other processes.
+        """
+        try:
+            host, _ = await self._started()
+        except Exception as error:
+            logger.exception("the kernel host does not start")
+            return {"error": HostUnavailable(f"The kernel host does not start: {error}").to_wire()}
         call = asyncio.create_task(answered(host, verb, arguments, request, asker), name=verb)
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
@@ -89,6 +109,7 @@ class RayHost:
 
     async def _assemble(self) -> tuple[Host, DatabaseRecorder]:
         await self._be_the_only_one()
+        await self._have_the_name()
         # Ray's workers block it, and programs inherit what is blocked: nothing could be interrupted.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         raise_limit()
@@ -114,6 +135,24 @@ class RayHost:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(LOOK_SECONDS)
+
+    async def _have_the_name(self) -> None:
+        """Return when no other node that lives has it. Raises NameTaken.
+
+        Otherwise two would take it from each other for ever.
+        """
+        deadline = time.monotonic() + PREDECESSOR_SECONDS
+        while True:
+            node = await sync_to_async(node_of)(settings.WORKBENCH_HOST_NAME)
+            nodes = await asyncio.to_thread(ray.nodes)
+            if node == self._offer["node"] or not any(
+                each["NodeID"] == node and each["Alive"] for each in nodes
+            ):
+                return
+            if time.monotonic() > deadline:
+                self._claimed.close()
+                raise NameTaken
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _keep(self, work: Any, name: str) -> None:
         self._keeping.add(asyncio.create_task(work, name=name, context=trace.of_nobody()))

@@ -93,7 +93,12 @@ class RunningCluster:
     """Three nodes with kernels, a head without, two web processes; for a ``with`` block."""
 
     def __init__(
-        self, *, nodes: int = 3, webs: int = 2, slots: int = SLOTS, **settings: str
+        self,
+        *,
+        nodes: int = 3,
+        webs: int = 2,
+        slots: int = SLOTS,
+        **settings: str,
     ) -> None:
         self._slots = slots
         self._stack = ExitStack()
@@ -136,8 +141,8 @@ class RunningCluster:
         about = {**self._inherited(), **self.settings, "WORKBENCH_DATA_DIR": str(self.directory)}
         subprocess.run(migrate, cwd=ROOT, env={**about, "WORKBENCH_ENGINE": "local"}, check=True)
         # Before Ray is imported; its processes inherit it.
-        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        os.environ |= {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
         from ray.cluster_utils import Cluster
 
         before = children_of(os.getpid())
@@ -162,7 +167,7 @@ class RunningCluster:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
-    def add_node(self, name: str, **more: Any) -> None:
+    def add_node(self, name: str, host_name: str = "", **more: Any) -> None:
         """A node with a host of that name; of an earlier one's name, it has its directory."""
         self.nodes[name] = self._ray.add_node(
             num_cpus=1,
@@ -171,7 +176,7 @@ class RunningCluster:
             object_store_memory=OBJECT_STORE_BYTES,
             env_vars={
                 **self.settings,
-                "WORKBENCH_HOST_NAME": name,
+                "WORKBENCH_HOST_NAME": host_name or name,
                 "WORKBENCH_DATA_DIR": str(self.directory / name),
             },
             **more,

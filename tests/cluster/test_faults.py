@@ -222,6 +222,22 @@ async def test_nothing_is_lost_while_postgres_is_restarted(api, cluster):
     nothing_is_wrong(cluster)
 
 
+async def test_two_machines_cannot_have_the_same_name(api, cluster):
+    """Neither takes it from the other again and again."""
+    before = await Host.objects.aget(name="n0")
+    cluster.add_node("twin", host_name="n0")
+    try:
+
+        async def is_told() -> bool:
+            return "Two machines have a host named 'n0'" in cluster.webs[0].log.read_text()
+
+        await until(is_told)
+        assert (await Host.objects.aget(name="n0")).life == before.life
+        assert (await run(api, "a", "1")).status_code == 200
+    finally:
+        cluster.remove_node("twin")
+
+
 async def test_rounds_of_faults_break_no_promise(host, cluster):
     result = await play(victim_of(cluster), [201, 202, 203, 204])
 
