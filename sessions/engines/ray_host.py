@@ -109,16 +109,17 @@ class RayHost:
 
     async def _assemble(self) -> tuple[Host, DatabaseRecorder]:
         await self._be_the_only_one()
-        await self._have_the_name()
-        # Ray's workers block it, and programs inherit what is blocked: nothing could be interrupted.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-        raise_limit()
-        adopt_orphans()
-        claim = Claim(name=settings.WORKBENCH_HOST_NAME, **self._offer)
         try:
+            await self._have_the_name()
+            # Ray's workers block it, and programs inherit what is blocked: nothing could be
+            # interrupted.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            raise_limit()
+            adopt_orphans()
+            claim = Claim(name=settings.WORKBENCH_HOST_NAME, **self._offer)
             assembled = await assemble_host(self._publisher.tell, claim, end_at_once)
         except BaseException:
-            self._claimed.close()
+            self._claimed.close()  # the next attempt takes it again
             raise
         self._keep(keep_reaping(), "reap orphans")
         self._keep(self._keep_history(), "delete old history")
@@ -150,7 +151,6 @@ class RayHost:
             ):
                 return
             if time.monotonic() > deadline:
-                self._claimed.close()
                 raise NameTaken
             await asyncio.sleep(LOOK_SECONDS)
 
