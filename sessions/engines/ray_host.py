@@ -108,12 +108,12 @@ class RayHost:
             raise
 
     async def _assemble(self) -> tuple[Host, DatabaseRecorder]:
+        # Ray's workers block it, and programs inherit what is blocked: nothing could be interrupted.
+        # Before any other thread is made, which inherits it as well.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         await self._be_the_only_one()
         try:
             await self._have_the_name()
-            # Ray's workers block it, and programs inherit what is blocked: nothing could be
-            # interrupted.
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             raise_limit()
             adopt_orphans()
             claim = Claim(name=settings.WORKBENCH_HOST_NAME, **self._offer)
