@@ -24,15 +24,16 @@ async def test_a_drained_host_opens_no_sessions_and_keeps_those_it_has(api, clus
     sessions = await opened(api, "a", "b", "c")
     drained = sessions["a"].host
     await fleet.drain_host(drained)
+
+    async def is_draining() -> bool:
+        said = {each["host"]: each["is_draining"] for each in await operations.survey()}
+        return said[drained]
+
+    async def is_back() -> bool:
+        return not await is_draining()
+
     try:
-
-        async def is_known() -> bool:
-            return any(
-                each["host"] == drained and each["is_draining"]
-                for each in await operations.survey()
-            )
-
-        await until(is_known)
+        await until(is_draining)
         more = await opened(api, *(f"more{number}" for number in range(6)))
 
         assert {each.host for name, each in more.items() if name.startswith("more")} == {
@@ -44,6 +45,7 @@ async def test_a_drained_host_opens_no_sessions_and_keeps_those_it_has(api, clus
         assert await fleet.wait_until_empty(drained, 30) == 0
     finally:
         await fleet.drain_host(drained, is_draining=False)
+        await until(is_back)
 
 
 async def test_a_host_that_is_renewed_takes_its_sessions_back_with_their_files(api, cluster):
