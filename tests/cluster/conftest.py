@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
@@ -12,13 +13,14 @@ from django.contrib.auth import get_user_model
 from sessions import operations
 from sessions.engines import close_engine
 from sessions.engines.ray_cluster import cluster as cluster_of_process
-from sessions.exceptions import WorkbenchError
+from sessions.exceptions import HostUnavailable, WorkbenchError
 from sessions.models import AuditEntry, Session
 from sessions.operations import SessionRef
 from tests.cluster import running
 from tests.cluster.client import ClusterClient
 from tests.cluster.running import RunningCluster
 
+CLOSE_SECONDS = 60.0
 # Without a cluster around them there is nothing to run.
 collect_ignore_glob = [] if running.current else ["test_*.py"]
 
@@ -66,11 +68,27 @@ async def api(host) -> AsyncIterator[ClusterClient]:
 
 
 async def _close_all() -> None:
-    async for session in Session.objects.live():
-        ref = SessionRef(owner_id=session.owner_id, identifier=str(session.id))
-        with suppress(WorkbenchError):
-            await operations.close_session(ref)
+    """Close what hosts have, those too that come back only now; then forget it."""
+    running.current[0].be_whole()
+    async with asyncio.timeout(CLOSE_SECONDS):
+        while left := await _what_is_left():
+            for ref in left:
+                with suppress(WorkbenchError):
+                    await operations.close_session(ref)
+            await asyncio.sleep(0.05)
     await sync_to_async(_forget)()
+
+
+async def _what_is_left() -> list[SessionRef]:
+    """The sessions of all hosts; not empty while this process does not know each of them."""
+    try:
+        said = await operations.survey()
+    except HostUnavailable:
+        said = []
+    if len(said) < len(running.current[0].nodes):
+        return [SessionRef(owner_id=None, identifier="of a host that does not answer")]
+    sessions = [each for host in said for each in host["sessions"]]
+    return [SessionRef(owner_id=each["owner_id"], identifier=each["id"]) for each in sessions]
 
 
 def _forget() -> None:
