@@ -24,13 +24,11 @@ class HostAdmin(ReadOnlyAdmin):
     """Hosts, and having them drained."""
 
     list_display = (
-        "name",
+        "name_and_address",
         "host_state",
         "live_sessions",
         "slots",
-        "gpus",
         "shown_labels",
-        "address",
         "started",
     )
     list_filter = ("state", "is_draining")
@@ -59,6 +57,10 @@ class HostAdmin(ReadOnlyAdmin):
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """Whether the actions are offered; the module's docstring says to whom."""
         return request.user.has_perm("workbench_sessions.change_host")
+
+    @admin.display(description="host", ordering="name")
+    def name_and_address(self, host: Host) -> SafeString:
+        return format_html('{}<div class="workbench-reason">{}</div>', host.name, host.address)
 
     @admin.display(description="state", ordering="state")
     def host_state(self, host: Host) -> SafeString:

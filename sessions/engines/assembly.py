@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
 from sessions.hosts import Claim
+from sessions.kernels import trace
 from sessions.kernels.host import Host, HostConfig
 from sessions.kernels.sandbox import why_not_contained
 from sessions.recorder import DatabaseRecorder
 
 logger = logging.getLogger(__name__)
+
+Assembled = tuple[Host, DatabaseRecorder]
 
 MAX_RUN_DIR_BYTES = 70  # a socket's path has at most 107: room for ours below
 
@@ -54,7 +59,7 @@ async def assemble_host(
     notify: Callable[[dict[str, int]], None],
     claim: Claim,
     superseded: Callable[[], None],
-) -> tuple[Host, DatabaseRecorder]:
+) -> Assembled:
     """A started host and its recorder, as the settings want them; rows are true on return.
 
     ``superseded`` is called when another host has taken the name, or this one was given up.
@@ -88,3 +93,35 @@ async def assemble_host(
     )
     await host.start(await recorder.start(claim))
     return host, recorder
+
+
+class SharedStart:
+    """A host's start, shared by all who need it; after one that failed the next call tries again."""
+
+    def __init__(self, assemble: Callable[[], Coroutine[Any, Any, Assembled]]) -> None:
+        self._assemble = assemble
+        # None before the first call, and after a failure.
+        self._task: asyncio.Task[Assembled] | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether there is a host, or may be soon."""
+        return self._task is not None
+
+    async def wait(self) -> Assembled:
+        """The host and its recorder. Raises what the start does."""
+        if self._task is None:
+            self._task = asyncio.create_task(
+                self._assemble(), name="start host", context=trace.of_nobody()
+            )
+        task = self._task
+        try:
+            return await asyncio.shield(task)
+        except Exception:
+            if self._task is task:
+                self._task = None
+            raise
+
+    def forget(self) -> None:
+        """That host has ended: the next call starts another."""
+        self._task = None

@@ -10,14 +10,12 @@ from typing import Any
 from django.conf import settings
 
 from sessions.engines import wakeups
-from sessions.engines.assembly import assemble_host
+from sessions.engines.assembly import Assembled, SharedStart, assemble_host
 from sessions.engines.base import Notices, SingleHost, Subscribers
 from sessions.engines.process import HostRunsAlready, only_host
 from sessions.exceptions import HostUnavailable
 from sessions.hosts import Claim
-from sessions.kernels import trace
-from sessions.kernels.host import VERBS, Host
-from sessions.recorder import DatabaseRecorder
+from sessions.kernels.host import VERBS
 
 
 class InlineEngine(SingleHost):
@@ -33,11 +31,11 @@ class InlineEngine(SingleHost):
         # None: nobody else has to hear of it.
         self._publisher = wakeups.Publisher() if wakeups.are_shared() else None
         self._listener = wakeups.Listener() if wakeups.are_shared() else None
-        self._start: asyncio.Task[tuple[Host, DatabaseRecorder]] | None = None
+        self._start = SharedStart(self._assemble)
 
     async def call(self, verb: str, **arguments: Any) -> Any:
         """Call a verb of the host."""
-        host, _ = await self._host()
+        host, _ = await self._start.wait()
         if verb not in VERBS:
             raise AttributeError(verb)
         # A task of its own, as behind a socket: the caller may go away.
@@ -47,7 +45,7 @@ class InlineEngine(SingleHost):
     @asynccontextmanager
     async def subscribe(self, topic: str) -> AsyncIterator[Notices]:
         """Notices of the host's commits."""
-        await self._host()
+        await self._start.wait()
         if self._listener is not None:
             async with self._listener.subscribe(topic) as notices:
                 yield notices
@@ -63,29 +61,16 @@ class InlineEngine(SingleHost):
         """End the host and its sessions."""
         if self._listener is not None:
             await self._listener.close()
-        if self._start is not None:
-            host, recorder = await self._start
-            self._start = None
+        if self._start.has_begun:
+            host, recorder = await self._start.wait()
+            self._start.forget()
             with self._claim:
                 await host.stop()
                 await recorder.stop()
         if self._publisher is not None:
             await self._publisher.close()
 
-    async def _host(self) -> tuple[Host, DatabaseRecorder]:
-        if self._start is None:
-            self._start = asyncio.create_task(
-                self._assemble(), name="start host", context=trace.of_nobody()
-            )
-        start = self._start
-        try:
-            return await asyncio.shield(start)
-        except Exception:
-            if self._start is start:
-                self._start = None  # the next call tries again
-            raise
-
-    async def _assemble(self) -> tuple[Host, DatabaseRecorder]:
+    async def _assemble(self) -> Assembled:
         try:
             self._claim.enter_context(only_host())
             notify = (self._publisher or self._subscribers).tell

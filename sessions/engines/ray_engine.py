@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import QuerySet
 from ray.exceptions import RayActorError, RayError
 
-from sessions.engines import wakeups
+from sessions.engines import wakeups, wire
 from sessions.engines.base import Notices
 from sessions.engines.ray_cluster import Cluster, Member, cluster
 from sessions.engines.routes import (
@@ -27,6 +27,7 @@ from sessions.engines.routes import (
 from sessions.exceptions import (
     Conflict,
     HostUnavailable,
+    InvalidValue,
     SessionLimitReached,
     SessionNotFound,
     WorkbenchError,
@@ -55,6 +56,7 @@ class RayEngine:
 
     async def call(self, verb: str, **arguments: Any) -> Any:
         """Call a verb of the host that it is for, or of several."""
+        _check_plain(verb, arguments)
         known = await _cluster()
         if verb in TO_ALL:
             return await self._call_all(known, verb, arguments)
@@ -232,6 +234,17 @@ async def _row_of(target: Target) -> Session | None:
         return await sessions.filter(id=target.session_id).afirst()
     mine = Session.objects.visible_to(target.owner_id).named(target.identifier)
     return await mine.only("id", "host", "state").afirst()
+
+
+def _check_plain(verb: str, arguments: dict[str, Any]) -> None:
+    """Refuse what the local engine could not send either, before a database is asked for it.
+
+    Raises InvalidValue for half a character, too large a number, what is too deep.
+    """
+    try:
+        wire.pack({"verb": verb, "arguments": arguments})
+    except ValueError as error:
+        raise InvalidValue(f"The request cannot be passed on: {error}.") from error
 
 
 def _not_opening(arguments: dict[str, Any]) -> dict[str, Any]:

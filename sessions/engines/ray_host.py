@@ -13,14 +13,14 @@ import logging
 import signal
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ray
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from sessions.engines import wakeups
-from sessions.engines.assembly import assemble_host
+from sessions.engines.assembly import Assembled, SharedStart, assemble_host
 from sessions.engines.lifetime import adopt_orphans, keep_reaping, reap_orphans
 from sessions.engines.process import HostRunsAlready, end_at_once, only_host
 from sessions.engines.server import answered
@@ -29,10 +29,6 @@ from sessions.hosts import Claim, node_of
 from sessions.kernels import trace
 from sessions.kernels.descriptors import raise_limit
 from sessions.retention import history_kept
-
-if TYPE_CHECKING:
-    from sessions.kernels.host import Host
-    from sessions.recorder import DatabaseRecorder
 
 # For the host before this one to end, which may be about to notice that it has to.
 PREDECESSOR_SECONDS = 15.0
@@ -58,7 +54,7 @@ class RayHost:
         # What the node offers: "node", "address", "slots", "gpus", "labels".
         self._offer = offer
         self._claimed = ExitStack()
-        self._start: asyncio.Task[tuple[Host, DatabaseRecorder]] | None = None
+        self._start = SharedStart(self._assemble)
         # Calls that somebody waits for; they go on when nobody does any more.
         self._calls: set[asyncio.Task[dict[str, Any]]] = set()
         self._publisher = wakeups.Publisher()
@@ -73,7 +69,7 @@ class RayHost:
         A host that cannot start says why: its errors mean nothing to other processes.
         """
         try:
-            host, _ = await self._started()
+            host, _ = await self._start.wait()
         except Exception as error:
             logger.exception("the kernel host does not start")
             return {"error": HostUnavailable(f"The kernel host does not start: {error}").to_wire()}
@@ -84,7 +80,7 @@ class RayHost:
 
     async def stop(self, reason: str) -> None:
         """End the kernels in order; the next host of the name takes the sessions back."""
-        host, recorder = await self._started()
+        host, recorder = await self._start.wait()
         await host.stop(reason)
         await recorder.stop()
         await self._publisher.close()
@@ -94,20 +90,7 @@ class RayHost:
         reap_orphans()
         self._claimed.close()
 
-    async def _started(self) -> tuple[Host, DatabaseRecorder]:
-        if self._start is None:
-            self._start = asyncio.create_task(
-                self._assemble(), name="start host", context=trace.of_nobody()
-            )
-        start = self._start
-        try:
-            return await asyncio.shield(start)
-        except Exception:
-            if self._start is start:
-                self._start = None  # the next call tries again
-            raise
-
-    async def _assemble(self) -> tuple[Host, DatabaseRecorder]:
+    async def _assemble(self) -> Assembled:
         # Ray's workers block it, and programs inherit what is blocked: nothing could be interrupted.
         # Before any other thread is made, which inherits it as well.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})

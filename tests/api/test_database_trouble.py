@@ -25,7 +25,7 @@ async def flow(host, monkeypatch, settings):
     monkeypatch.setattr(recorder, "MAX_WAITING", 200_000)
     settings.WORKBENCH_MAX_OUTPUT_BYTES = 1_000_000_000
     await operations.open_session(REF, origin="test")
-    return (await engines.engine()._host())[1].flow
+    return (await engines.engine()._start.wait())[1].flow
 
 
 async def closes(flow) -> None:

@@ -148,7 +148,7 @@ async def test_an_end_that_is_told_is_written(monkeypatch):
     """Also if the host has just let go of what ended, and has not written it yet."""
     monkeypatch.setattr(recorder, "BATCH_SECONDS", 60)
     submitted = await operations.submit(REF, "1", origin="test", create=True)
-    host, _ = await engine()._host()
+    host, _ = await engine()._start.wait()
     await host._find(None, "s").execution(str(submitted.id)).ended.wait()
 
     assert (await operations.wait(REF, str(submitted.id))).is_finished

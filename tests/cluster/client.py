@@ -58,6 +58,7 @@ class ClusterClient(AsyncClient):
         written = quote(path.removeprefix("http://testserver"), safe="%/:?#[]@!$&'()*+,;=~")
         return super().generic(method, path, *args, **{**more, TARGET: written})
 
+    # Django's stubs promise an answer of Django's own, with the view that gave it.
     async def request(self, **request: Any) -> Any:  # type: ignore[override]
         """One request, by the scope that Django's client has made of it."""
         scope = self._base_scope(**request)

@@ -222,6 +222,14 @@ async def test_nothing_is_lost_while_postgres_is_restarted(api, cluster):
     nothing_is_wrong(cluster)
 
 
+async def test_half_a_character_is_refused_before_any_row_is_looked_for(api, cluster):
+    for body in ({"code": "1", "client_id": "\ud800"}, {"code": "\ud800"}):
+        answer = await post(api, "/api/v1/sessions/a/executions", body)
+        assert answer.status_code in (400, 404, 422)
+    opened_as = await post(api, "/api/v1/sessions", {"identifier": "\ud800"})
+    assert opened_as.status_code == 400
+
+
 async def test_two_machines_cannot_have_the_same_name(api, cluster):
     """Neither takes it from the other again and again."""
     before = await Host.objects.aget(name="n0")

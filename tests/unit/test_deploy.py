@@ -58,6 +58,7 @@ def below(value: Any) -> Iterator[dict[str, Any]]:
 def unit(path: Path) -> configparser.ConfigParser:
     """A systemd unit. Of a key that is there twice, the last."""
     parsed = configparser.ConfigParser(strict=False, interpolation=None)
+    # Keys keep their capitals: this way is the standard library's own, which its types do not know.
     parsed.optionxform = str  # type: ignore[assignment, method-assign]
     parsed.read_string(path.read_text().replace("\\\n", " "))
     return parsed
@@ -131,6 +132,7 @@ def test_units_call_commands_that_there_are(name):
 
 @pytest.mark.parametrize("name", UNITS)
 def test_units_are_what_systemd_understands(name, tmp_path):
+    # A part of systemd, which containers do not have, and which no test should bring.
     if shutil.which("systemd-analyze") is None:
         pytest.skip("this machine has no systemd-analyze")
     # Beside the others, and with programs that there are.
