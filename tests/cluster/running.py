@@ -188,7 +188,8 @@ class RunningCluster:
 
     def host_process(self, name: str) -> int:
         """The process id of a node's host."""
-        wanted = f"WORKBENCH_HOST_NAME={name}".encode()
+        # The directory, not the name: another cluster may run here, with hosts of the same names.
+        wanted = f"WORKBENCH_DATA_DIR={self.directory / name}".encode()
         for directory in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 is_actor = b"ray::Host" in (directory / "cmdline").read_bytes()
