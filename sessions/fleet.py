@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from sessions import audit, hosts, operations
 from sessions.engines import engine
 from sessions.exceptions import HostNotFound, HostUnavailable, SessionNotFound
-from sessions.models import Host
+from sessions.models import Host, Session
 from sessions.operations import SessionRef
 from sessions.states import AuditAction
 
@@ -59,25 +59,29 @@ async def drain_host(name: str, *, is_draining: bool = True) -> None:
     Raises HostNotFound unless it is there.
     """
     if not await sync_to_async(hosts.drain)(name, is_draining=is_draining):
-        raise HostNotFound(f"There is no kernel host named {name!r}, or it is not there.")
+        raise HostNotFound(_no_host(name))
     what = f"{name}: {'no new sessions' if is_draining else 'new sessions again'}"
     await sync_to_async(audit.note)(AuditAction.HOST_DRAINED, what=what)
 
 
 async def sessions_of(name: str) -> list[SessionRef]:
-    """The live sessions of a host. Raises HostUnavailable."""
-    for each in await operations.survey():
-        if each["host"] == name:
-            return [
-                SessionRef(owner_id=of["owner_id"], identifier=of["id"]) for of in each["sessions"]
-            ]
-    raise HostUnavailable(f"The kernel host {name!r} does not answer.")
+    """The live sessions of a host, as the rows have them: also of one that is slow to answer.
+
+    Raises HostNotFound.
+    """
+    if not await Host.objects.filter(name=name).aexists():
+        raise HostNotFound(_no_host(name))
+    here = Session.objects.live().filter(host=name).order_by("created_at")
+    return [
+        SessionRef(owner_id=each.owner_id, identifier=str(each.id))
+        async for each in here.only("id", "owner_id")
+    ]
 
 
 async def wait_until_empty(name: str, seconds: float) -> int:
     """Return when a host has no sessions any more, or after that time: how many it has.
 
-    Raises HostUnavailable.
+    Raises HostNotFound.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -88,7 +92,10 @@ async def wait_until_empty(name: str, seconds: float) -> int:
 
 
 async def close_sessions(name: str) -> int:
-    """Close all sessions of a host, their files go with them; how many. Raises HostUnavailable."""
+    """Close all sessions of a host, their files go with them; how many.
+
+    Raises HostNotFound, HostUnavailable.
+    """
     closed = 0
     for ref in await sessions_of(name):
         try:
@@ -102,9 +109,14 @@ async def close_sessions(name: str) -> int:
 async def restart_host(name: str) -> None:
     """End a host in order and have a new one take its sessions back, with the code as it is now.
 
-    Raises HostUnavailable, NotSupported.
+    One that does not answer is ended all the same, and its kernels with it. Raises
+    HostUnavailable, NotSupported.
     """
     await engine().restart_host(name, DRAINED)
+
+
+def _no_host(name: str) -> str:
+    return f"There is no kernel host named {name!r}, or it is not there."
 
 
 def _info(row: Host, said: dict[str, Any] | None) -> HostInfo:

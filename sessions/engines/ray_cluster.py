@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 import ray
 from django.conf import settings
 from django.db import connection
-from ray.exceptions import ActorUnavailableError, RayActorError, RayError
+from ray.exceptions import ActorUnavailableError, GetTimeoutError, RayActorError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sessions import hosts, models
@@ -37,7 +37,9 @@ from sessions.states import HostState
 NAMESPACE = "workbench"
 SLOTS = "kernel_slots"  # the custom resource of nodes that offer kernels
 LOOK_SECONDS = 1.0
-OFFER_SECONDS = 2.0  # for hosts to say what they have; later answers count the next time
+OFFER_SECONDS = 2.0  # for hosts to say what they have; who takes longer is silent
+# With a host that lives for Ray, but says nothing: then nobody waits for it any more.
+PATIENCE_SECONDS = 10.0
 FIRST_LOOK_SECONDS = 20.0  # for whoever asks before the first look
 # For a host whose node died to come back, before it is given up.
 GRACE_SECONDS = 5.0
@@ -46,6 +48,10 @@ RESTART_SECONDS = 45.0
 # The same for one of a cluster that Ray does not remember: it was started anew, nodes join again.
 REJOIN_SECONDS = 60.0
 CALLS_AT_ONCE = 10_000  # of one host, most of which wait
+STOP_SECONDS = 60.0  # for a host to end its kernels in order
+WARN_SECONDS = 60.0  # that a problem is away before the log has it again
+# The question what a host has, as arguments of its actor's ``call``.
+OFFER: tuple[Any, ...] = ("offer", {}, "", tuple(NOBODY))
 
 Tell = Callable[[dict[str, int]], None]
 
@@ -54,7 +60,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Member:
-    """A host that answers."""
+    """A host that answers, or did so a moment ago."""
 
     name: str
     node: str
@@ -64,11 +70,25 @@ class Member:
     gpus: int
     labels: Mapping[str, str]
     is_draining: bool
+    # Since when it owes an answer, on the monotonic clock; None while it gives them.
+    silent_since: float | None = None
 
     def hear(self, offer: dict[str, Any]) -> None:
         """What it says by the verb ``offer``."""
         self.slots, self.sessions = offer["slots"], offer["sessions"]
         self.is_draining = offer["is_draining"]
+        self.silent_since = None
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it takes long to answer: nothing new for it meanwhile."""
+        return self.silent_since is not None
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether nobody should wait for it."""
+        since = self.silent_since
+        return since is not None and time.monotonic() - since > PATIENCE_SECONDS
 
     @property
     def free(self) -> int:
@@ -78,7 +98,8 @@ class Member:
     def suits(self, needs: Needs) -> bool:
         """Whether a session with such needs can be opened there."""
         has_labels = all(self.labels.get(name) == value for name, value in needs.labels.items())
-        return not self.is_draining and self.free > 0 and self.gpus >= needs.gpus and has_labels
+        has_room = not self.is_draining and self.free > 0 and self.gpus >= needs.gpus
+        return has_room and has_labels and not self.is_silent
 
 
 @dataclass
@@ -87,8 +108,9 @@ class _Node:
 
     about: dict[str, Any]
     actor: Any
-    # The question that is under way; None between two.
+    # The question that is under way, and since when; None between two.
     asked: Any = None
+    asked_at: float = 0.0
     member: Member | None = None
 
 
@@ -108,8 +130,8 @@ class Cluster:
         self._missing: dict[str, _Missing] = {}
         self._first_look = threading.Event()
         self._look_soon = threading.Event()
-        # Problems that the log has, until all is well again.
-        self._told: set[str] = set()
+        # Problems that the log has, and when they were last seen.
+        self._warned: dict[str, float] = {}
         # Who tells readers of sessions that were lost, by the loop to do it on.
         self._tellers: WeakKeyDictionary[asyncio.AbstractEventLoop, Tell] = WeakKeyDictionary()
         self._telling = threading.Lock()
@@ -162,14 +184,28 @@ class Cluster:
             del self._members[member.name]
         self._look_soon.set()
 
-    def stop_host(self, member: Member, reason: str) -> None:
-        """End a host in order. The next look makes another, with the code of then. Blocks."""
+    def stop_host(self, node: str, reason: str) -> bool:
+        """End a node's host; False if it has none. Blocks.
+
+        In order if it answers, otherwise with its kernels. The next look makes another, with the
+        code of then.
+        """
+        connect()
         try:
-            ray.get(member.actor.stop.remote(reason))
-            ray.kill(member.actor)
+            actor: Any = ray.get_actor(_actor_name(node), NAMESPACE)
+        except ValueError:
+            return False
+        try:
+            ray.get(actor.call.remote(*OFFER), timeout=OFFER_SECONDS)
+            ray.get(actor.stop.remote(reason), timeout=STOP_SECONDS)
+        except GetTimeoutError:
+            logger.warning("the host of node %s does not answer, and is killed", node)
         except RayActorError:
             pass  # it has ended otherwise
-        self.lost(member)
+        ray.kill(actor)
+        for member in [each for each in self._members.values() if each.node == node]:
+            self.lost(member)
+        return True
 
     # --- Looking ------------------------------------------------------------------------
 
@@ -183,8 +219,6 @@ class Cluster:
                 self._warn(self._problem)
             except Exception:
                 logger.exception("the cluster could not be looked at")
-            else:
-                self._told.clear()
             self._first_look.set()
             self._look_soon.wait(LOOK_SECONDS)
             self._look_soon.clear()
@@ -212,13 +246,21 @@ class Cluster:
     def _ask_offers(self) -> None:
         for node in self._nodes.values():
             if node.asked is None:
-                node.asked = node.actor.call.remote("offer", {}, "", tuple(NOBODY))
+                node.asked = node.actor.call.remote(*OFFER)
+                node.asked_at = time.monotonic()
         waiting = {node.asked: node for node in self._nodes.values()}
-        ready, _ = ray.wait([*waiting], num_returns=len(waiting), timeout=OFFER_SECONDS)
+        late = sum(each.member is not None and each.member.is_silent for each in waiting.values())
+        expected = max(1, len(waiting) - late)
+        ray.wait([*waiting], num_returns=expected, timeout=OFFER_SECONDS)
+        ready, silent = ray.wait([*waiting], num_returns=len(waiting), timeout=0)
         for asked in ready:
             node = waiting[asked]
             node.asked = None
             self._hear(node, asked)
+        for asked in silent:
+            if (node := waiting[asked]).member is not None:
+                node.member.silent_since = node.asked_at
+                self._warn(f"the kernel host {node.member.name!r} takes long to answer")
 
     def _hear(self, node: _Node, asked: Any) -> None:
         try:
@@ -239,6 +281,9 @@ class Cluster:
             self._warn(f"{node.about['NodeName']}: {answer['error']['message']}")
             return
         offer, resources = answer["result"], node.about["Resources"]
+        if node.member is not None and node.member.name == offer["host"]:
+            node.member.hear(offer)
+            return
         node.member = Member(
             name=offer["host"],
             node=node.about["NodeID"],
@@ -291,10 +336,11 @@ class Cluster:
                 loop.call_soon_threadsafe(tell, {**told, "sessions": 0})
 
     def _warn(self, text: str) -> None:
-        """Once, until all is well again."""
-        if text not in self._told:
-            self._told.add(text)
+        """Once, as long as it lasts."""
+        now = time.monotonic()
+        if now - self._warned.get(text, -WARN_SECONDS) >= WARN_SECONDS:
             logger.warning("%s", text)
+        self._warned[text] = now
 
 
 @lru_cache(maxsize=1)
@@ -327,7 +373,7 @@ def _actor_on(about: dict[str, Any]) -> Any:
     return (
         _actor_class()
         .options(
-            name=f"host-{node}",
+            name=_actor_name(node),
             namespace=NAMESPACE,
             get_if_exists=True,
             lifetime="detached",
@@ -338,6 +384,10 @@ def _actor_on(about: dict[str, Any]) -> Any:
         )
         .remote(str(Path(settings.BASE_DIR)), offer)
     )
+
+
+def _actor_name(node: str) -> str:
+    return f"host-{node}"
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 from ray.exceptions import RayActorError, RayError
 
@@ -32,6 +33,7 @@ from sessions.exceptions import (
     SessionNotFound,
     WorkbenchError,
 )
+from sessions.hosts import node_of
 from sessions.kernels import trace
 from sessions.models import Session
 
@@ -39,6 +41,8 @@ HUNG_UP = "The kernel host ended while it worked on this. Try again in a moment.
 NOT_THERE = "The machine of this session does not answer. Try again in a moment."
 MAX_PLACES = 10_000  # remembered: a place that is not, costs a query
 ASKED = 8  # hosts that are asked what they have before a session is opened on one of them
+ASK_SECONDS = 1.0  # for each of several hosts that are asked; the others' answers do without it
+LOOK_SECONDS = 1.0  # between two looks whether the host that somebody waits for still lives
 ATTEMPTS = 5  # to find a session that moves while it is looked for
 
 
@@ -83,11 +87,9 @@ class RayEngine:
     async def restart_host(self, name: str, reason: str) -> None:
         """See base.Engine. Every process that looks at the cluster makes the next one."""
         known = await _cluster()
-        known.members()
-        member = known.member(name)
-        if member is None:
-            raise HostUnavailable(f"No kernel host named {name!r} answers.")
-        await asyncio.to_thread(known.stop_host, member, reason)
+        node = await sync_to_async(node_of)(name)
+        if not await asyncio.to_thread(known.stop_host, node, reason):
+            raise HostUnavailable(f"There is no kernel host named {name!r} now.")
 
     async def close(self) -> None:
         """The hosts go on, and so does the process's view of the cluster."""
@@ -98,23 +100,14 @@ class RayEngine:
     # --- Internal -----------------------------------------------------------------------
 
     async def _call_all(self, known: Cluster, verb: str, arguments: dict[str, Any]) -> Any:
-        """The answers of all that answer, as one; those that die meanwhile have nothing."""
-        members = known.members()
-        calls = (self._ask(known, member, verb, arguments) for member in members)
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        told: dict[str, Any] = {}
-        for member, answer in zip(members, answers, strict=True):
-            if isinstance(answer, HostUnavailable):
-                continue
-            if isinstance(answer, BaseException):
-                raise answer
-            told[member.name] = answer
+        """The answers of all that answer, as one; those that die or hang have nothing."""
+        told = await self._ask_each(known, known.members(), verb, arguments)
         if not told:
             raise HostUnavailable(HUNG_UP)
-        return TO_ALL[verb](told)
+        return TO_ALL[verb]({member.name: answer for member, answer in told.items()})
 
     async def _call_any(self, known: Cluster, verb: str, arguments: dict[str, Any]) -> Any:
-        member = max(known.members(), key=lambda each: each.free)
+        member = max(known.members(), key=lambda each: (not each.is_silent, each.free))
         return await self._ask(known, member, verb, arguments)
 
     async def _check_free(self, target: Target, name: str) -> None:
@@ -186,16 +179,10 @@ class RayEngine:
     async def _freest(self, known: Cluster, members: list[Member]) -> Member:
         """The one with the most free slots, as it is now: what was known may be a second old."""
         likely = heapq.nlargest(ASKED, members, key=lambda each: (each.free, _at_random.random()))
-        offers = await asyncio.gather(
-            *(self._ask(known, each, "offer", {}) for each in likely), return_exceptions=True
-        )
-        for member, offer in zip(likely, offers, strict=True):
-            if isinstance(offer, dict):
-                member.hear(offer)
-        answering = [
-            member for member, offer in zip(likely, offers, strict=True) if isinstance(offer, dict)
-        ]
-        return max(answering or likely, key=lambda each: each.free)
+        offers = await self._ask_each(known, likely, "offer", {})
+        for member, offer in offers.items():
+            member.hear(offer)
+        return max(offers or likely, key=lambda each: each.free)
 
     def _remember(self, target: Target, member: Member) -> None:
         self._places[target] = member.name
@@ -203,18 +190,53 @@ class RayEngine:
         if len(self._places) > MAX_PLACES:
             self._places.popitem(last=False)
 
+    async def _ask_each(
+        self, known: Cluster, members: list[Member], verb: str, arguments: dict[str, Any]
+    ) -> dict[Member, Any]:
+        """The answers of those that answer soon. Raises what the verb raises."""
+        calls = (self._ask_soon(known, member, verb, arguments) for member in members)
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        told: dict[Member, Any] = {}
+        for member, answer in zip(members, answers, strict=True):
+            if isinstance(answer, HostUnavailable):
+                continue
+            if isinstance(answer, BaseException):
+                raise answer
+            told[member] = answer
+        return told
+
+    async def _ask_soon(self, known: Cluster, member: Member, *what: Any) -> Any:
+        if member.is_silent:
+            raise HostUnavailable(NOT_THERE)
+        try:
+            async with asyncio.timeout(ASK_SECONDS):
+                return await self._ask(known, member, *what)
+        except TimeoutError:
+            raise HostUnavailable(NOT_THERE) from None
+
     async def _ask(
         self, known: Cluster, member: Member, verb: str, arguments: dict[str, Any]
     ) -> Any:
-        """Raises what the verb raises, or HostUnavailable."""
+        """Raises what the verb raises, or HostUnavailable.
+
+        As long as the host answers others, it may take as long as it likes.
+        """
         about = (trace.request_id.get(), tuple(trace.asker.get()))
+        if member.is_hung:
+            raise HostUnavailable(NOT_THERE)
+        answered = asyncio.wrap_future(member.actor.call.remote(verb, arguments, *about).future())
         try:
-            answer = await member.actor.call.remote(verb, arguments, *about)
+            while not (await asyncio.wait({answered}, timeout=LOOK_SECONDS))[0]:
+                if member.is_hung:
+                    raise HostUnavailable(NOT_THERE)
+            answer = answered.result()
         except RayActorError as error:
             known.lost(member)
             raise HostUnavailable(HUNG_UP) from error
         except RayError as error:
             raise HostUnavailable("The cluster does not pass this on. Try again.") from error
+        finally:
+            answered.cancel()
         if "error" in answer:
             raise WorkbenchError.from_wire(answer["error"])
         return answer["result"]
@@ -253,6 +275,8 @@ def _not_opening(arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _no_room(known: Cluster, needs: Needs) -> WorkbenchError:
     members = known.members()
+    if any(each.is_silent for each in members):
+        return HostUnavailable("Machines of the cluster do not answer. Try again in a moment.")
     slots = sum(each.slots for each in members)
     if any(each.is_draining or each.free <= 0 for each in members):
         return SessionLimitReached(

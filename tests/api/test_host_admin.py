@@ -120,7 +120,7 @@ async def test_hosts_say_what_they_have(host):
         str((await operations.find_session(S)).id)
     ]
     assert await fleet.wait_until_empty("inline", 0) == 1
-    with pytest.raises(HostUnavailable):
+    with pytest.raises(HostNotFound):
         await fleet.sessions_of("nobody")
     with pytest.raises(NotSupported):
         await fleet.restart_host("inline")

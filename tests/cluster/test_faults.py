@@ -6,12 +6,15 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
 import pytest
 import websockets
 
+from sessions import fleet
 from sessions.models import Execution, Host, Session
 from sessions.states import ExecutionState, HostState, SessionState
 from tests.cluster.client import ClusterClient
@@ -134,6 +137,62 @@ async def test_a_host_that_dies_is_made_anew_and_takes_its_sessions_back(api, cl
 
     (event,) = await until(reads)
     assert event["text"] == "kept\n"
+    assert (await Session.objects.live().aget(identifier="a")).id == session.id
+    nothing_is_wrong(cluster)
+
+
+@contextmanager
+def hanging(cluster: RunningCluster, name: str) -> Iterator[None]:
+    """A host lives, and does nothing, until it is let go on; Ray does not mind."""
+    process = cluster.host_process(name)
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGCONT)
+
+
+async def test_a_host_that_hangs_holds_up_only_its_own_sessions(api, cluster):
+    sessions = await opened(api, "a", "b", "c")
+    hung = sessions["a"].host
+    with hanging(cluster, hung):
+        more = await opened(api, *(f"more{number}" for number in range(4)))
+
+        assert hung not in {each.host for name, each in more.items() if name.startswith("more")}
+        health = await api.get("/healthz")
+        assert health.status_code == 200
+        assert hung not in health.json()["hosts"]
+        assert (await api.get("/metrics")).status_code == 200
+        told = await run(api, "a", "x += 1")
+        assert (told.status_code, "Try again" in told.json()["error"]) == (503, True)
+
+    async def counts() -> Any:
+        answer = await run(api, "a", "print(x)")
+        return answer.status_code == 200 and answer.json()["events"][0]["text"]
+
+    # It has heard of what nobody waits for any more, and did it.
+    assert await until(counts) == "2\n"
+    assert (await Host.objects.aget(name=hung)).state == HostState.UP
+    nothing_is_wrong(cluster)
+
+
+async def test_a_host_that_hangs_can_be_renewed(api, cluster):
+    session = (await opened(api, "a"))["a"]
+    life = (await Host.objects.aget(name=session.host)).life
+
+    with hanging(cluster, session.host):
+        await fleet.restart_host(session.host)
+
+        async def is_renewed() -> bool:
+            return (await Host.objects.aget(name=session.host)).life != life
+
+        await until(is_renewed)
+
+    async def runs_again() -> bool:
+        return (await run(api, "a", "print(1)")).status_code == 200
+
+    await until(runs_again)
     assert (await Session.objects.live().aget(identifier="a")).id == session.id
     nothing_is_wrong(cluster)
 
