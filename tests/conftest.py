@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from django.core.management.color import no_style
 from django.db import connections
@@ -15,6 +16,12 @@ from django.test import AsyncClient, TransactionTestCase
 
 from sessions.engines import close_engine
 from tests.running import children_of, command_of
+
+# How long something takes says more about the machine than about the rule.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As when a shell runs the tests in the background. The server's programs would inherit it.

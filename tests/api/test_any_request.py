@@ -36,7 +36,6 @@ NO_ANSWER = KernelBusy().message.encode()
 # Repeated runs try the same requests.
 SAME_EACH_TIME = how(
     derandomize=True,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -158,7 +158,7 @@ async def test_a_cell_is_put_elsewhere(api, session):
     assert (await api.get(f"{HERE}/cells")).json()["version"] <= version + 1
 
 
-@how(derandomize=True, deadline=None, max_examples=200, database=None)
+@how(derandomize=True, max_examples=200, database=None)
 @given(st.text(positions.DIGITS, min_size=1, max_size=14).filter(positions.is_position))
 def test_the_first_event_behind_a_position(position):
     number = positions.first_event(position)

@@ -299,7 +299,6 @@ BODIES = (
 
 @how(
     derandomize=True,
-    deadline=None,
     max_examples=100,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
