@@ -239,6 +239,7 @@ class Execution(models.Model):
         indexes = [
             models.Index(fields=["session", "-queued_at"], name="execution_session_queued"),
             models.Index(fields=["state", "-queued_at"], name="execution_state_queued"),
+            models.Index(fields=["-queued_at"], name="execution_queued"),
         ]
 
     def __str__(self) -> str:

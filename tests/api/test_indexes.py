@@ -61,6 +61,7 @@ ASKED_OFTEN = {
     "a session by its name": Session.objects.visible_to(7).named("s"),
     "an execution by its client's name": Execution.objects.filter(session=ID, client_id="x"),
     "the executions of a session": Execution.objects.filter(session=ID).order_by("-queued_at"),
+    "the admin's first page of executions": Execution.objects.order_by("-queued_at")[:100],
 }
 
 
