@@ -6,6 +6,8 @@ import os
 import platform
 import re
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,8 +147,11 @@ def _secret_key() -> str:
     try:
         if not path.exists():
             WORKBENCH_DATA_DIR.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(50))
+            with tempfile.NamedTemporaryFile("w", dir=WORKBENCH_DATA_DIR) as new:
+                new.write(secrets.token_urlsafe(50))
+                new.flush()
+                with suppress(FileExistsError):  # another process was faster
+                    os.link(new.name, path)
         return path.read_text().strip()
     except OSError as error:
         raise ImproperlyConfigured(
