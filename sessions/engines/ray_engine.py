@@ -6,7 +6,7 @@ import asyncio
 import heapq
 import random
 from collections import OrderedDict
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -193,26 +193,29 @@ class RayEngine:
     async def _ask_each(
         self, known: Cluster, members: list[Member], verb: str, arguments: dict[str, Any]
     ) -> dict[Member, Any]:
-        """The answers of those that answer soon. Raises what the verb raises."""
-        calls = (self._ask_soon(known, member, verb, arguments) for member in members)
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        told: dict[Member, Any] = {}
-        for member, answer in zip(members, answers, strict=True):
-            if isinstance(answer, HostUnavailable):
-                continue
-            if isinstance(answer, BaseException):
-                raise answer
-            told[member] = answer
-        return told
+        """The answers of those that answer soon, or of the first if none does.
 
-    async def _ask_soon(self, known: Cluster, member: Member, *what: Any) -> Any:
-        if member.is_silent:
-            raise HostUnavailable(NOT_THERE)
+        Raises what the verb raises.
+        """
+        calls = {
+            asyncio.create_task(self._ask(known, member, verb, arguments), name=verb): member
+            for member in members
+            if not member.is_silent
+        }
+        told: dict[Member, Any] = {}
+        waiting = set(calls)
+        how: dict[str, Any] = {"timeout": ASK_SECONDS}
         try:
-            async with asyncio.timeout(ASK_SECONDS):
-                return await self._ask(known, member, *what)
-        except TimeoutError:
-            raise HostUnavailable(NOT_THERE) from None
+            while waiting and not told:
+                done, waiting = await asyncio.wait(waiting, **how)
+                for call in done:
+                    with suppress(HostUnavailable):
+                        told[calls[call]] = call.result()
+                how = {"return_when": asyncio.FIRST_COMPLETED}
+        finally:
+            for call in waiting:
+                call.cancel()
+        return told
 
     async def _ask(
         self, known: Cluster, member: Member, verb: str, arguments: dict[str, Any]
