@@ -126,8 +126,8 @@ class Session(models.Model):
     )
     # What the face wants to remember of how it was opened; opaque to everybody else.
     request = models.JSONField(default=dict, blank=True)
-    # What it may do and use: network and limits, as sessions/kernels/policy.py has them. Empty
-    # for sessions older than that.
+    # What it may do and use: network, limits, GPUs and labels, as sessions/kernels/policy.py has
+    # them. Empty for sessions older than that.
     policy = models.JSONField(default=dict, blank=True)
     # What its processes find in their environment beyond what all have. May hold secrets: shown
     # nowhere.

@@ -124,10 +124,11 @@ async def open_session(
     ``origin`` is the face it is opened through; ``kernel_name`` an installed kernelspec, empty
     for the default one. ``environment`` is what its kernel and its commands find in theirs,
     beyond what all have; it is kept in memory only. ``request`` is what the face wants to
-    remember. ``policy`` is what it may do, less than the operator's: ``{"network": "none" or
-    "host", "limits": {…}}``, each optional; the names of limits are those of
-    sessions/kernels/limits.py. All of these count only if this call opens it. Raises InvalidValue
-    for a bad identifier, environment or policy, KernelspecNotFound, SessionLimitReached.
+    remember. ``policy`` is what it may do, less than the operator's, and what it needs of its
+    machine: ``{"network": "none" or "host", "limits": {…}, "gpus": 1, "labels": {"zone": "a"}}``,
+    each optional; the names of limits are those of sessions/kernels/limits.py. All of these count
+    only if this call opens it. Raises InvalidValue for a bad identifier, environment or policy,
+    and for needs that no machine ever meets, KernelspecNotFound, SessionLimitReached.
     """
     session = _session(
         await ask(

@@ -21,6 +21,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from sessions.exceptions import InvalidValue
 from sessions.kernels.limits import parse_count, parse_size, size_text
+from sessions.kernels.needs import is_label
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,26 @@ class Environment:
         if not all(map(accepts, found)):
             _refuse(name, text, rule)
         return found
+
+    def gpus(self, name: str) -> tuple[int, ...]:
+        """The numbers of GPUs; none by default."""
+        words = self.words(
+            name,
+            [],
+            separator=",",
+            rule="be numbers of GPUs with commas between, like 0,1",
+            accepts=lambda word: re.fullmatch(r"[0-9]{1,3}", word) is not None,
+        )
+        return tuple(dict.fromkeys(map(int, words)))
+
+    def labels(self, name: str) -> dict[str, str]:
+        """Names with a value each; none by default."""
+        rule = "be names and values with commas between, each name once, like zone=a,disk=fast"
+        words = self.words(name, [], separator=",", rule=rule, accepts=is_label)
+        labels = dict(word.split("=", 1) for word in words)
+        if len(labels) < len(words):
+            _refuse(name, self._variables[name], rule)
+        return labels
 
     def directory(self, name: str, default: Path, *, must_exist: bool) -> Path:
         """A directory, absolute; ``must_exist`` counts for one that is set."""

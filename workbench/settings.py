@@ -98,6 +98,10 @@ WORKBENCH_WARM_KERNELS = env.integer(
 WORKBENCH_SESSION_NETWORK = Network(
     env.choice("WORKBENCH_SESSION_NETWORK", Network.NONE, list(Network))
 )
+# The numbers of the GPUs that sessions may ask for; each is one session's at a time.
+WORKBENCH_GPUS = env.gpus("WORKBENCH_GPUS")
+# What sessions may ask of their machine, by name and value.
+WORKBENCH_LABELS = env.labels("WORKBENCH_LABELS")
 # Bytes of output kept of one execution, the first half and the last.
 WORKBENCH_MAX_OUTPUT_BYTES = env.size("WORKBENCH_MAX_OUTPUT_BYTES", 10 * _MIB, least=_KIB)
 # Bytes of one uploaded file.

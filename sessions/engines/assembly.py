@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,30 @@ def make_run_dir() -> Path:
     return path
 
 
+def own_claim(
+    name: str,
+    slots: int,
+    *,
+    gpus: int = 0,
+    labels: Mapping[str, str] | None = None,
+    node: str = "",
+    address: str = "",
+) -> Claim:
+    """What this machine's host offers, by the settings.
+
+    ``gpus`` and ``labels`` are what a cluster says of its node: those GPUs count if the settings
+    name none, those labels besides the settings' own.
+    """
+    return Claim(
+        name=name,
+        slots=slots,
+        gpus=len(settings.WORKBENCH_GPUS) or gpus,
+        labels={**(labels or {}), **settings.WORKBENCH_LABELS},
+        node=node,
+        address=address,
+    )
+
+
 async def assemble_host(
     notify: Callable[[dict[str, int]], None],
     claim: Claim,
@@ -85,6 +109,9 @@ async def assemble_host(
             forks=settings.WORKBENCH_FORK_KERNELS,
             preimport=tuple(settings.WORKBENCH_PREIMPORT),
             warm_kernels=settings.WORKBENCH_WARM_KERNELS,
+            # Ray says only how many there are.
+            gpus=settings.WORKBENCH_GPUS or tuple(range(claim.gpus)),
+            labels=claim.labels,
         ),
         recorder,
         # The files app stands above this one: it is named, not imported.

@@ -10,11 +10,10 @@ from typing import Any
 from django.conf import settings
 
 from sessions.engines import wakeups
-from sessions.engines.assembly import Assembled, SharedStart, assemble_host
+from sessions.engines.assembly import Assembled, SharedStart, assemble_host, own_claim
 from sessions.engines.base import Notices, SingleHost, Subscribers
 from sessions.engines.process import HostRunsAlready, only_host
 from sessions.exceptions import HostUnavailable
-from sessions.hosts import Claim
 from sessions.kernels.host import VERBS
 
 
@@ -74,7 +73,7 @@ class InlineEngine(SingleHost):
         try:
             self._claim.enter_context(only_host())
             notify = (self._publisher or self._subscribers).tell
-            claim = Claim(name="inline", slots=settings.WORKBENCH_MAX_SESSIONS)
+            claim = own_claim("inline", settings.WORKBENCH_MAX_SESSIONS)
             return await assemble_host(notify, claim, self._superseded)
         except HostRunsAlready as error:
             raise HostUnavailable(f"{error}.") from error

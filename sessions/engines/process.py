@@ -12,7 +12,7 @@ from typing import NoReturn
 from django.conf import settings
 
 from sessions.engines import locks, wakeups
-from sessions.engines.assembly import assemble_host, make_run_dir, run_dir
+from sessions.engines.assembly import assemble_host, make_run_dir, own_claim, run_dir
 from sessions.engines.lifetime import (
     adopt_orphans,
     ending_signals,
@@ -21,7 +21,6 @@ from sessions.engines.lifetime import (
 )
 from sessions.engines.local import SOCKET_NAME
 from sessions.engines.server import HostServer
-from sessions.hosts import Claim
 from sessions.kernels.descriptors import raise_limit
 from sessions.retention import history_kept
 
@@ -77,7 +76,7 @@ async def run_host(ready: Callable[[], None], *, is_supervised: bool) -> None:
             if publisher:
                 publisher.tell(numbers)
 
-        claim = Claim(name=HOST_NAME, slots=settings.WORKBENCH_MAX_SESSIONS)
+        claim = own_claim(HOST_NAME, settings.WORKBENCH_MAX_SESSIONS)
         host, recorder = await assemble_host(notify, claim, end_at_once)
         await server.listen(host, run_dir() / SOCKET_NAME)
         ready()

@@ -20,12 +20,12 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from sessions.engines import wakeups
-from sessions.engines.assembly import Assembled, SharedStart, assemble_host
+from sessions.engines.assembly import Assembled, SharedStart, assemble_host, own_claim
 from sessions.engines.lifetime import adopt_orphans, keep_reaping, reap_orphans
 from sessions.engines.process import HostRunsAlready, end_at_once, only_host
 from sessions.engines.server import answered
 from sessions.exceptions import HostUnavailable
-from sessions.hosts import Claim, node_of
+from sessions.hosts import node_of
 from sessions.kernels import trace
 from sessions.kernels.descriptors import raise_limit
 from sessions.retention import history_kept
@@ -99,7 +99,7 @@ class RayHost:
             await self._have_the_name()
             raise_limit()
             adopt_orphans()
-            claim = Claim(name=settings.WORKBENCH_HOST_NAME, **self._offer)
+            claim = own_claim(settings.WORKBENCH_HOST_NAME, **self._offer)
             assembled = await assemble_host(self._publisher.tell, claim, end_at_once)
         except BaseException:
             self._claimed.close()  # the next attempt takes it again

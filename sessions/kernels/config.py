@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,5 +38,10 @@ class HostConfig:
     # What a session may use; one that asks for less gets less.
     limits: Limits = field(default_factory=Limits.none)
     network: Network = Network.NONE
+    # The numbers of the GPUs that sessions may have, as their devices are called: nvidia0 is 0.
+    gpus: tuple[int, ...] = ()
+    devices: Path = Path("/dev")
+    # What sessions may ask of their machine by name and value.
+    labels: Mapping[str, str] = field(default_factory=dict)
     # What each owner may use who has no other quota.
     quota: Quota = field(default_factory=Quota)

@@ -393,6 +393,9 @@ class Host:
             "started_at": timestamp(self._started_at),
             "slots": self.config.max_sessions,
             "sessions": len(self._sessions),
+            "gpus": len(self.config.gpus),
+            "free_gpus": self._sessions.free_gpus,
+            "labels": dict(self.config.labels),
             "warm_kernels": self._sessions.warm_kernels,
             "is_draining": self._sessions.is_draining,
         }

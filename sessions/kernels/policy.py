@@ -1,14 +1,15 @@
-"""What a session may do: how much of the machine it may use, and whether it sees the network."""
+"""What a session may do: how much of the machine it has, and whether it sees the network."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from sessions.exceptions import InvalidValue
 from sessions.kernels.limits import Limits
+from sessions.kernels.needs import Needs
 
 
 class Network(StrEnum):
@@ -21,6 +22,9 @@ class Network(StrEnum):
     HOST = "host"
 
 
+_NAMES = frozenset({"network", "limits", "gpus", "labels"})
+
+
 @dataclass(frozen=True)
 class Policy:
     """One session's."""
@@ -28,31 +32,46 @@ class Policy:
     limits: Limits
     # It shares the network of the machine, with all that listens there; otherwise it has none.
     network: bool
+    # What its machine had to have when it was opened; the GPUs it has to itself until it ends.
+    needs: Needs = field(default_factory=Needs)
 
     def to_wire(self) -> dict[str, Any]:
         """The policy as plain data."""
         network = Network.HOST if self.network else Network.NONE
-        return {"network": str(network), "limits": self.limits.to_wire()}
+        return {
+            "network": str(network),
+            "limits": self.limits.to_wire(),
+            **self.needs.to_wire(),
+        }
 
 
 def policy_for(asked: Mapping[str, Any], limits: Limits, network: Network) -> Policy:
-    """What a session gets that asks for ``network`` ("none" or "host") and ``limits``.
+    """What a session gets that asks for "network" (none or host), "limits", "gpus" and "labels".
 
-    Both may be absent. Raises InvalidValue for more than the operator allows.
+    Each may be absent. Raises InvalidValue for more than the operator allows. Whether there are
+    such GPUs and labels is not asked here.
     """
-    unknown = asked.keys() - {"network", "limits"}
+    unknown = asked.keys() - _NAMES
     if unknown:
-        raise InvalidValue(f"A session's policy has no {min(unknown)!r}, but network and limits.")
+        named = ", ".join(sorted(_NAMES))
+        raise InvalidValue(f"A session's policy has no {min(unknown)!r}, but: {named}.")
     asked_limits = asked.get("limits") or {}
     if not isinstance(asked_limits, Mapping):
         raise InvalidValue("The limits must be an object of names and numbers.")
-    return Policy(limits.within(asked_limits), _network(asked.get("network"), network))
+    allowed = limits.within(asked_limits)
+    return Policy(allowed, _network(asked.get("network"), network), Needs.of(asked))
 
 
-def policy_again(granted: Mapping[str, Any], limits: Limits, network: Network) -> Policy:
-    """What a session gets that was granted this (``Policy.to_wire``), by what is allowed now."""
+def policy_again(
+    granted: Mapping[str, Any], limits: Limits, network: Network, *, gpus: int
+) -> Policy:
+    """What a session gets that was granted this (``Policy.to_wire``), by what is allowed now.
+
+    ``gpus`` is how many there are for it. Its labels found it this machine, and stay.
+    """
     may_have_network = network != Network.NONE and granted.get("network") == Network.HOST
-    return Policy(limits.again(granted.get("limits") or {}), may_have_network)
+    needs = Needs(gpus=min(granted.get("gpus", 0), gpus), labels=granted.get("labels") or {})
+    return Policy(limits.again(granted.get("limits") or {}), may_have_network, needs)
 
 
 def _network(asked: object, allowed: Network) -> bool:

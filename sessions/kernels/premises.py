@@ -1,4 +1,4 @@
-"""What a session has on its machine: a workspace, a place for sockets, a user, a control group.
+"""What a session has on its machine: a workspace, a place for sockets, a user, a group, GPUs.
 
 Made for a session, or for a kernel that waits for one; in both cases removed with all that is in it.
 """
@@ -22,6 +22,7 @@ from sessions.exceptions import FileNotFound, WorkspaceFull
 from sessions.kernels.cgroups import ControlGroup, ControlGroups
 from sessions.kernels.config import HostConfig
 from sessions.kernels.disk import Kept, nameless_bytes
+from sessions.kernels.gpus import Gpus, device
 from sessions.kernels.identities import Identities
 from sessions.kernels.leftovers import Leftovers, set_aside
 from sessions.kernels.limits import Limits
@@ -51,6 +52,8 @@ class Premises:
     # None: there are no control groups.
     group: ControlGroup | None
     limits: Limits
+    # The numbers of the GPUs that are its own.
+    gpus: tuple[int, ...] = ()
     # For the kernels' sockets.
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -114,6 +117,7 @@ class Estate:
         self._specs = specs
         self._identities: Identities | None = None
         self._groups: ControlGroups | None = None
+        self.gpus = Gpus(config.gpus)
 
     def start(self) -> Leftovers:
         """Find out what the machine can do, and what an earlier host left. Blocks."""
@@ -129,6 +133,9 @@ class Estate:
             )
             if why := why_not_filtered():
                 logger.warning("Sessions may make any system call: %s", why)
+            for path in (device(number, self._config.devices) for number in self._config.gpus):
+                if not path.exists():
+                    logger.warning("%s is not there: who gets that GPU cannot start", path)
         # By now nothing of an earlier host writes there any more.
         return Leftovers.find(data_dir / "sessions", data_dir, run_dir)
 
@@ -147,25 +154,25 @@ class Estate:
 
     # --- Making and removing: coroutines, as they wait for the disk ----------------------------
 
-    async def make(self, session_id: UUID, limits: Limits) -> Premises:
-        """Premises for a session. Raises SessionLimitReached, OSError."""
+    async def make(self, session_id: UUID, limits: Limits, gpus: int) -> Premises:
+        """Premises for a session, with so many GPUs. Raises SessionLimitReached, OSError."""
         path = workspace_path(self._config.data_dir, session_id)
-        return await asyncio.to_thread(self._make, session_id, path, limits)
+        return await asyncio.to_thread(self._make, session_id, path, limits, gpus)
 
     async def make_waiting(self) -> Premises:
         """Premises for a kernel that waits; ``hand_over`` makes them a session's."""
         waiting = uuid4()
         path = self._config.data_dir / WAITING / waiting.hex / "files"
-        return await asyncio.to_thread(self._make, waiting, path, self._config.limits)
+        return await asyncio.to_thread(self._make, waiting, path, self._config.limits, 0)
 
     async def hand_over(self, premises: Premises, session_id: UUID) -> Premises:
         """The same premises as a session's; the kernel inside notices nothing."""
         return await asyncio.to_thread(self._hand_over, premises, session_id)
 
-    async def take_back(self, session_id: UUID, limits: Limits) -> Premises:
+    async def take_back(self, session_id: UUID, limits: Limits, gpus: int) -> Premises:
         """Premises round the files that an earlier host kept. Raises SessionLimitReached, OSError."""
         path = workspace_path(self._config.data_dir, session_id)
-        return await asyncio.to_thread(self._take_back, session_id, path, limits)
+        return await asyncio.to_thread(self._take_back, session_id, path, limits, gpus)
 
     async def vacate(self, premises: Premises) -> None:
         """End what runs there and remove it, but keep the files for the next host."""
@@ -191,6 +198,8 @@ class Estate:
             uid=premises.uid,
             limits=premises.limits,
             group=premises.group,
+            gpus=premises.gpus,
+            devices=self._config.devices,
         )
 
     def prepared(self) -> tuple[tuple[Path, str], ...]:
@@ -223,17 +232,17 @@ class Estate:
 
     # --- Internal, in threads -------------------------------------------------------------------
 
-    def _make(self, key: UUID, path: Path, limits: Limits) -> Premises:
-        premises = self._found(key, path, limits)
+    def _make(self, key: UUID, path: Path, limits: Limits, gpus: int) -> Premises:
+        premises = self._found(key, path, limits, gpus)
         try:
             return self._furnish(premises)
         except BaseException:
             self._remove(premises)
             raise
 
-    def _take_back(self, key: UUID, path: Path, limits: Limits) -> Premises:
+    def _take_back(self, key: UUID, path: Path, limits: Limits, gpus: int) -> Premises:
         """As ``_make``, round files that are there; whatever goes wrong, they stay."""
-        premises = self._found(key, path, limits)
+        premises = self._found(key, path, limits, gpus)
         try:
             premises = self._furnish(premises)
             self._give_files(premises)
@@ -242,9 +251,14 @@ class Estate:
             raise
         return premises
 
-    def _found(self, key: UUID, path: Path, limits: Limits) -> Premises:
-        """What will be theirs; only a user's number is taken so far."""
-        uid = self._identities.allocate() if self._identities else None
+    def _found(self, key: UUID, path: Path, limits: Limits, gpus: int) -> Premises:
+        """What will be theirs; only GPUs and a user's number are taken so far."""
+        taken = self.gpus.take(gpus)
+        try:
+            uid = self._identities.allocate() if self._identities else None
+        except BaseException:
+            self.gpus.give_back(taken)
+            raise
         return Premises(
             key,
             Workspace(path, max_bytes=limits.workspace_bytes),
@@ -252,6 +266,7 @@ class Estate:
             uid,
             None,
             limits,
+            taken,
         )
 
     def _furnish(self, premises: Premises) -> Premises:
@@ -296,5 +311,6 @@ class Estate:
         remove_tree(premises.private)
 
     def _free(self, premises: Premises) -> None:
+        self.gpus.give_back(premises.gpus)
         if premises.uid is not None and self._identities:
             self._identities.free(premises.uid)

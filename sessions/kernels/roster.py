@@ -27,6 +27,7 @@ from sessions.kernels.kernel import LiveKernel
 from sessions.kernels.leftovers import Leftovers
 from sessions.kernels.measures import HostMetrics
 from sessions.kernels.messages import Message
+from sessions.kernels.needs import Needs, nobody_has
 from sessions.kernels.nursery import Nursery
 from sessions.kernels.policy import Policy, policy_again, policy_for
 from sessions.kernels.premises import Estate, Premises
@@ -128,6 +129,11 @@ class Roster:
         """How many kernels wait for a session."""
         return self._nursery.warm_kernels
 
+    @property
+    def free_gpus(self) -> int:
+        """How many of the host's GPUs no session has."""
+        return self._estate.gpus.free
+
     def get(self, session_id: UUID) -> LiveSession | None:
         """The live session of that id, whosever it is."""
         return self._by_id.get(session_id)
@@ -177,6 +183,7 @@ class Roster:
         if self.is_draining:
             raise HostUnavailable(DRAINING, elsewhere=True)
         granted = policy_for(policy or {}, self._config.limits, self._config.network)
+        self._check_needs(granted.needs)
         record.policy = granted.to_wire()
         self._check_room(record.owner_id)
         work = self._open(record, granted)
@@ -240,6 +247,12 @@ class Roster:
         session.open()
         return session
 
+    def _check_needs(self, needs: Needs) -> None:
+        """Raise InvalidValue for what this machine never has, whoever has it now."""
+        here = (len(self._config.gpus), self._config.labels)
+        if not needs.are_met_by(*here):
+            raise nobody_has(needs, [here])
+
     def _check_room(self, owner_id: int | None) -> None:
         """Whoever opens a session has its place from now on: of many at once some are let in."""
         coming = [owner for owner, name in self._opening if (owner, name) not in self._by_name]
@@ -255,10 +268,12 @@ class Roster:
 
     async def _take_back(self, record: SessionRecord) -> None:
         """Make a session live again that an earlier host had; its next use starts a kernel."""
-        granted = policy_again(record.policy, self._config.limits, self._config.network)
+        granted = policy_again(
+            record.policy, self._config.limits, self._config.network, gpus=self.free_gpus
+        )
         record.policy = granted.to_wire()
         try:
-            premises = await self._estate.take_back(record.id, granted.limits)
+            premises = await self._estate.take_back(record.id, granted.limits, granted.needs.gpus)
         except (WorkbenchError, OSError, SubprocessError) as error:
             logger.exception("session %s could not be taken back", record.id)
             journal = Journal(record, self._recorder, self._config.max_output_bytes)
@@ -308,11 +323,13 @@ class Roster:
         self, record: SessionRecord, policy: Policy
     ) -> tuple[Premises, LiveKernel | None]:
         """Premises for a session, with the kernel that has waited there, if one has."""
-        # Those that wait have the usual policy, round processes that run already.
-        is_usual = policy == policy_for({}, self._config.limits, self._config.network)
+        # Those that wait have the usual policy, round processes that run already. Labels change
+        # nothing of it.
+        usual = policy_for({}, self._config.limits, self._config.network)
+        is_usual = replace(policy, needs=usual.needs) == usual and not policy.needs.gpus
         waiting = self._nursery.take(record.kernel_name) if is_usual else None
         if waiting is None:
-            return await self._estate.make(record.id, policy.limits), None
+            return await self._estate.make(record.id, policy.limits, policy.needs.gpus), None
         try:
             premises = await self._estate.hand_over(waiting.premises, record.id)
         except BaseException:
@@ -353,7 +370,8 @@ class Roster:
                 on_message=on_message,
                 on_input=on_input,
                 on_ready=self._metrics.kernel_started,
-                zygote=self._nursery.zygote(record.kernel_name),
+                # What is forked has the zygote's devices: none.
+                zygote=None if premises.gpus else self._nursery.zygote(record.kernel_name),
             )
 
         return LiveSession(

@@ -1,7 +1,8 @@
 """What a session's processes see and may use of the machine, and bubblewrap's words for it.
 
 Inside there is a read-only system and Python, the session's workspace as /mnt/data (and as
-/home/work, Backend.AI's name for it), a private /tmp and /proc, and no network unless asked for.
+/home/work, Backend.AI's name for it), a private /tmp and /proc, and no network unless asked for; of
+the GPUs only the session's own.
 The processes have no capabilities, cannot get any, and may not make every system call; as root,
 we let them run as a user of their own.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from sessions.kernels.cgroups import ControlGroup
 from sessions.kernels.descriptors import usual_limit
+from sessions.kernels.gpus import devices_of, facts_of
 from sessions.kernels.limits import Limits
 from sessions.kernels.syscalls import filter_program, why_not_filtered
 
@@ -120,6 +122,9 @@ class Sandbox:
     limits: Limits = field(default_factory=Limits.none)
     # Its processes are in here from their first instruction on; None: there is none.
     group: ControlGroup | None = None
+    # The numbers of its GPUs, whose devices are below ``devices``.
+    gpus: tuple[int, ...] = ()
+    devices: Path = Path("/dev")
 
     @property
     def directory(self) -> str:
@@ -130,6 +135,7 @@ class Sandbox:
         """What of the machine is seen inside, in the order in which it is to be mounted."""
         return [
             *system_mounts(),
+            *(Mount(path, str(path)) for path in facts_of(self.gpus, Path("/sys"))),
             *(Mount(path, str(path)) for path in self.readable),
             *(Mount(file, inside) for file, inside in self.prepared),
             *(
@@ -156,7 +162,13 @@ class Sandbox:
         home = INSIDE_HOME if self.contained else str(self.workspace)
         state = _STATE if self.contained or self.state is None else str(self.state)
         directories = [*map(str, path), "/usr/local/bin", "/usr/bin", "/bin"]
+        # CUDA counts those whose devices it can open, from 0; without walls that is all of them.
+        numbers = range(len(self.gpus)) if self.contained else self.gpus
         return {
+            # As the devices are numbered; by itself CUDA begins with the fastest.
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            # Empty: none, also where there are no walls.
+            "CUDA_VISIBLE_DEVICES": ",".join(map(str, numbers)),
             "HOME": home,
             "LANG": "C.UTF-8",
             "PATH": ":".join(directories),
@@ -228,6 +240,11 @@ class Sandbox:
             *(part for link, to in root_links() for part in ("--symlink", to, link)),
             *("--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys", "--dev", "/dev"),
             *(part for scratch in self.scratch() for part in _scratch_options(scratch)),
+            *(
+                part
+                for device in devices_of(self.gpus, self.devices)
+                for part in ("--dev-bind", str(device), f"/dev/{device.name}")
+            ),
             *("--remount-ro", "/dev"),
             *(
                 part

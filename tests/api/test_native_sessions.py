@@ -104,6 +104,16 @@ async def test_a_session_has_the_limits_it_asked_for(api):
         ('{"network": ""}', "application/json", 400),
         ('{"network": true}', "application/json", 400),
         ('{"network": {}}', "application/json", 400),
+        ('{"gpus": "1"}', "application/json", 400),
+        ('{"gpus": true}', "application/json", 400),
+        ('{"gpus": 1.0}', "application/json", 400),
+        ('{"gpus": -1}', "application/json", 400),
+        ('{"gpus": 65}', "application/json", 400),
+        ('{"gpus": 1}', "application/json", 400),
+        ('{"labels": "zone=a"}', "application/json", 400),
+        ('{"labels": {"zone": 1}}', "application/json", 400),
+        ('{"labels": {"zone": "a b"}}', "application/json", 400),
+        ('{"labels": {"zone": "a"}}', "application/json", 400),
         ('{"identifer": "s"}', "application/json", 400),
         ('{"kernel": "nothing"}', "application/json", 404),
         ('{"notebook_of": "nothing"}', "application/json; charset=utf-8", 404),
@@ -115,6 +125,28 @@ async def test_a_bad_request_for_a_session_is_refused_in_words(api, body, conten
     assert (answer.status_code, answer.json()["status"]) == (status, status)
     assert answer.json()["detail"].endswith(".")
     assert not await Session.objects.aexists()
+
+
+@pytest.mark.kernel
+async def test_a_session_has_gpus_to_itself_until_it_ends(api, settings):
+    settings.WORKBENCH_GPUS, settings.WORKBENCH_LABELS = (0, 1), {"zone": "a"}
+    asked = {"gpus": 2, "labels": {"zone": "a"}}
+    opened = await post(api, {"identifier": "s", **asked})
+    full = await post(api, {"identifier": "t", "gpus": 1})
+    never = await post(api, {"identifier": "t", "gpus": 3})
+    elsewhere = await post(api, {"identifier": "t", "labels": {"zone": "b"}})
+
+    assert opened.status_code == 201
+    assert asked.items() <= (await Session.objects.aget()).policy.items()
+    assert (full.status_code, full.json()["code"]) == (429, "session_limit_reached")
+    assert full.json()["detail"].startswith("The session needs 1 GPU, and all 2 GPUs are in use.")
+    assert full.headers["Retry-After"]
+    assert (never.status_code, elsewhere.status_code) == (400, 400)
+    assert "needs: zone=b. What there is: 2 GPUs, zone=a." in elsewhere.json()["detail"]
+
+    await operations.close_session(REF)
+
+    assert (await post(api, {"identifier": "t", "gpus": 2})).status_code == 201
 
 
 @pytest.mark.kernel
@@ -131,7 +163,7 @@ async def test_an_unknown_field_is_named_with_those_there_are(api):
 
     assert answer.json()["detail"] == (
         "There is no field “identifer”; there are: "
-        "identifier, kernel, notebook_of, network, limits."
+        "identifier, kernel, notebook_of, network, limits, gpus, labels."
     )
 
 

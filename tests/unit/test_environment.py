@@ -17,6 +17,9 @@ from workbench.environment import READY_FD_VARIABLE, Environment
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "WORKBENCH_IT"
 
+GPUS_RULE = "be numbers of GPUs with commas between, like 0,1"
+LABELS_RULE = "be names and values with commas between, each name once, like zone=a,disk=fast"
+
 Read = Callable[[Environment], Any]
 
 
@@ -34,6 +37,8 @@ READERS: dict[str, Read] = {
     "size_limit": lambda env: env.size_limit(NAME, 5, least=1024),
     "count_limit": lambda env: env.count_limit(NAME, 5, least=2, most=9),
     "words": words,
+    "gpus": lambda env: env.gpus(NAME),
+    "labels": lambda env: env.labels(NAME),
     "directory": lambda env: env.directory(NAME, Path("/d"), must_exist=True),
     "new directory": lambda env: env.directory(NAME, Path("/d"), must_exist=False),
     "database": lambda env: env.database(NAME, "sqlite:////d")["NAME"],
@@ -53,6 +58,8 @@ READERS: dict[str, Read] = {
         ("size_limit", 5),
         ("count_limit", 5),
         ("words", []),
+        ("gpus", ()),
+        ("labels", {}),
         ("directory", Path("/d")),
         ("database", "/d"),
         ("redis", None),
@@ -83,6 +90,11 @@ def test_without_the_variable_it_is_the_default(reader, default):
         ("count_limit", "None", None),
         ("words", "a, b,,c", ["a", "b", "c"]),
         ("words", "", []),
+        ("gpus", "0, 3,1", (0, 3, 1)),
+        ("gpus", "0,0", (0,)),
+        ("gpus", "", ()),
+        ("labels", "zone=a, example.com/disk=fast", {"zone": "a", "example.com/disk": "fast"}),
+        ("labels", "", {}),
         ("directory", "/tmp", Path("/tmp")),
         ("new directory", "/tmp/not/there", Path("/tmp/not/there")),
         ("database", "postgres://u:p@h:5432/db", "db"),
@@ -123,6 +135,13 @@ def test_what_a_reader_takes(reader, text, value):
         ("count_limit", "10", "be a whole number, 2 to 9, or none"),
         ("count_limit", "9" * 5000, "be a whole number, 2 to 9, or none"),
         ("words", "a,1", "be words"),
+        ("gpus", "all", GPUS_RULE),
+        ("gpus", "-1", GPUS_RULE),
+        ("gpus", "0 1", GPUS_RULE),
+        ("labels", "zone", LABELS_RULE),
+        ("labels", "zone=", LABELS_RULE),
+        ("labels", "zone=a b", LABELS_RULE),
+        ("labels", "zone=a,zone=b", LABELS_RULE),
         ("directory", "/not/there", "name a directory that exists"),
         ("directory", "", "name a directory that exists"),
         ("new directory", __file__, "name a directory"),

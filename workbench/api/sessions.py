@@ -205,7 +205,8 @@ def _text(body: dict[str, Any], name: str) -> str:
 
 def _policy(body: dict[str, Any]) -> dict[str, Any]:
     """What a session asks to be allowed. Raises InvalidValue, also if it is open already."""
-    asked = {name: body[name] for name in ("network", "limits") if body.get(name) is not None}
+    names = ("network", "limits", "gpus", "labels")
+    asked = {name: body[name] for name in names if body.get(name) is not None}
     if not isinstance(asked.get("limits", {}), dict):
         raise InvalidValue("“limits” must be an object of names and numbers.")
     policy_for(asked, settings.WORKBENCH_SESSION_LIMITS, settings.WORKBENCH_SESSION_NETWORK)

@@ -14,6 +14,7 @@ from rest_framework import serializers
 from sessions.history import CODE_SHOWN
 from sessions.kernels.executions import MAX_TIMEOUT_SECONDS
 from sessions.kernels.limits import LEAST
+from sessions.kernels.needs import LABEL_NAME, LABEL_VALUE, MAX_GPUS, MAX_LABELS
 from sessions.kernels.policy import Network
 from sessions.kernels.quotas import NAMES
 from sessions.notebook_edits import KINDS, MAX_VERSION
@@ -95,6 +96,22 @@ class NewSession(serializers.Serializer):
         help_text="`host` is the network of the machine, if the operator allows it.",
     )
     limits = Limits(required=False, allow_null=True)
+    gpus = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        min_value=0,
+        max_value=MAX_GPUS,
+        help_text="GPUs that it has to itself until it ends.",
+    )
+    labels = serializers.DictField(
+        child=serializers.RegexField(f"^{LABEL_VALUE}$"),
+        required=False,
+        allow_null=True,
+        help_text=(
+            f"Labels that its machine must have, each with that value; at most {MAX_LABELS}. "
+            f"Names are of the form `{LABEL_NAME}`."
+        ),
+    )
 
     def get_fields(self) -> dict[str, Any]:
         """Those above, with the networks that this server allows."""
