@@ -40,6 +40,7 @@ class HostInfo:
     answers: bool
     sessions: int | None
     running: int | None
+    free_gpus: int | None
     warm_kernels: int | None
     memory_bytes: int | None
 
@@ -135,6 +136,7 @@ def _info(row: Host, said: dict[str, Any] | None) -> HostInfo:
         answers=said is not None,
         sessions=None if sessions is None else len(sessions),
         running=None if sessions is None else sum(bool(each["running_since"]) for each in sessions),
+        free_gpus=said["free_gpus"] if said else None,
         warm_kernels=said["warm_kernels"] if said else None,
         memory_bytes=(
             None if sessions is None else sum(each["memory_bytes"] or 0 for each in sessions)

@@ -91,11 +91,18 @@ def _row(host: HostInfo) -> tuple[str, ...]:
         _number(host.running),
         _number(host.warm_kernels),
         "-" if host.memory_bytes is None else size_text(host.memory_bytes),
-        str(host.gpus),
+        _gpus(host),
         ",".join(f"{name}={value}" for name, value in sorted(host.labels.items())) or "-",
         f"{up.days} d {up.seconds // 3600} h {up.seconds % 3600 // 60} min" if is_there else "-",
         " ".join(filter(None, (host.address, host.node[:12]))) or "-",
     )
+
+
+def _gpus(host: HostInfo) -> str:
+    """Those that sessions have, of all."""
+    if not host.gpus:
+        return "-"
+    return f"{_number(None if host.free_gpus is None else host.gpus - host.free_gpus)}/{host.gpus}"
 
 
 def _state(host: HostInfo) -> str:

@@ -28,6 +28,7 @@ class HostAdmin(ReadOnlyAdmin):
         "host_state",
         "live_sessions",
         "slots",
+        "shown_gpus",
         "shown_labels",
         "started",
     )
@@ -71,6 +72,10 @@ class HostAdmin(ReadOnlyAdmin):
     def live_sessions(self, host: Any) -> SafeString:
         url = rows_of("workbench_sessions_session", host__exact=host.name, live="yes")
         return format_html('<a href="{}">{}</a>', url, host.live)
+
+    @admin.display(description="GPUs", ordering="gpus")
+    def shown_gpus(self, host: Host) -> int | None:
+        return host.gpus or None
 
     @admin.display(description="labels")
     def shown_labels(self, host: Host) -> str:

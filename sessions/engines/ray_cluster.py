@@ -29,8 +29,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sessions import hosts, models
 from sessions.database import AWAY
-from sessions.engines.routes import Needs
 from sessions.exceptions import HostUnavailable
+from sessions.kernels.needs import Needs
 from sessions.kernels.trace import NOBODY
 from sessions.states import HostState
 
@@ -67,7 +67,9 @@ class Member:
     actor: Any
     slots: int
     sessions: int
+    # Of all that sessions may have there, how many nobody has.
     gpus: int
+    free_gpus: int
     labels: Mapping[str, str]
     is_draining: bool
     # Since when it owes an answer, on the monotonic clock; None while it gives them.
@@ -76,6 +78,7 @@ class Member:
     def hear(self, offer: dict[str, Any]) -> None:
         """What it says by the verb ``offer``."""
         self.slots, self.sessions = offer["slots"], offer["sessions"]
+        self.free_gpus = offer["free_gpus"]
         self.is_draining = offer["is_draining"]
         self.silent_since = None
 
@@ -95,11 +98,18 @@ class Member:
         """How many sessions more it may have, as far as is known here."""
         return self.slots - self.sessions
 
+    @property
+    def has_room(self) -> bool:
+        """Whether sessions can be opened there, if they need nothing else."""
+        return not self.is_draining and self.free > 0 and not self.is_silent
+
     def suits(self, needs: Needs) -> bool:
-        """Whether a session with such needs can be opened there."""
-        has_labels = all(self.labels.get(name) == value for name, value in needs.labels.items())
-        has_room = not self.is_draining and self.free > 0 and self.gpus >= needs.gpus
-        return has_room and has_labels and not self.is_silent
+        """Whether a session with such needs can be opened there now."""
+        return self.has_room and needs.are_met_by(self.free_gpus, self.labels)
+
+    def could_suit(self, needs: Needs) -> bool:
+        """The same, if no other session was there."""
+        return needs.are_met_by(self.gpus, self.labels)
 
 
 @dataclass
@@ -280,7 +290,7 @@ class Cluster:
             node.member = None
             self._warn(f"{node.about['NodeName']}: {answer['error']['message']}")
             return
-        offer, resources = answer["result"], node.about["Resources"]
+        offer = answer["result"]
         if node.member is not None and node.member.name == offer["host"]:
             node.member.hear(offer)
             return
@@ -290,8 +300,9 @@ class Cluster:
             actor=node.actor,
             slots=offer["slots"],
             sessions=offer["sessions"],
-            gpus=int(resources.get("GPU", 0)),
-            labels=_labels(node.about),
+            gpus=offer["gpus"],
+            free_gpus=offer["free_gpus"],
+            labels=offer["labels"],
             is_draining=offer["is_draining"],
         )
 

@@ -19,7 +19,6 @@ from sessions.engines.ray_cluster import Cluster, Member, cluster
 from sessions.engines.routes import (
     TO_ALL,
     TO_ANY,
-    Needs,
     Target,
     may_open,
     needs_of,
@@ -35,6 +34,7 @@ from sessions.exceptions import (
 )
 from sessions.hosts import node_of
 from sessions.kernels import trace
+from sessions.kernels.needs import Needs, gpus_text, nobody_has
 from sessions.models import Session
 
 HUNG_UP = "The kernel host ended while it worked on this. Try again in a moment."
@@ -163,9 +163,11 @@ class RayEngine:
         while True:
             members = [each for each in known.members() if each not in refused]
             suitable = [each for each in members if each.suits(needs)]
-            if not suitable:
+            # Of those that had no room, some may have it by now: sessions end.
+            able = suitable or [each for each in members if each.could_suit(needs)]
+            member = await self._freest(known, able, needs) if able else None
+            if member is None or not (suitable or member.suits(needs)):
                 raise _no_room(known, needs)
-            member = await self._freest(known, suitable)
             try:
                 answer = await self._ask(known, member, verb, arguments)
             except (SessionLimitReached, HostUnavailable) as error:
@@ -176,13 +178,13 @@ class RayEngine:
             self._remember(target, member)
             return answer
 
-    async def _freest(self, known: Cluster, members: list[Member]) -> Member:
+    async def _freest(self, known: Cluster, members: list[Member], needs: Needs) -> Member:
         """The one with the most free slots, as it is now: what was known may be a second old."""
         likely = heapq.nlargest(ASKED, members, key=lambda each: (each.free, _at_random.random()))
         offers = await self._ask_each(known, likely, "offer", {})
         for member, offer in offers.items():
             member.hear(offer)
-        return max(offers or likely, key=lambda each: each.free)
+        return max(offers or likely, key=lambda each: (each.suits(needs), each.free))
 
     def _remember(self, target: Target, member: Member) -> None:
         self._places[target] = member.name
@@ -277,13 +279,23 @@ def _not_opening(arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _no_room(known: Cluster, needs: Needs) -> WorkbenchError:
+    """Why no host can open a session now, or ever."""
     members = known.members()
-    if any(each.is_silent for each in members):
+    able = [each for each in members if each.could_suit(needs)]
+    if not able:
+        return nobody_has(needs, [(each.gpus, each.labels) for each in members])
+    if any(each.is_silent for each in able):
         return HostUnavailable("Machines of the cluster do not answer. Try again in a moment.")
-    slots = sum(each.slots for each in members)
-    if any(each.is_draining or each.free <= 0 for each in members):
+    if needs.gpus and any(each.has_room for each in able):
         return SessionLimitReached(
-            f"The cluster runs as many sessions as it may ({slots}). Close one, or try again later.",
-            maximum=slots,
+            f"The session needs {gpus_text(needs.gpus)}, and no machine has so many that are not in "
+            "use. Close a session that has some, or try again later.",
+            maximum=max(each.gpus for each in able),
         )
-    return SessionLimitReached("No machine of the cluster has what this session needs.")
+    slots = sum(each.slots for each in able)
+    run = "cluster runs as many sessions as it may"
+    if needs != Needs():
+        run = "machines that have what this session needs run as many sessions as they may"
+    return SessionLimitReached(
+        f"The {run} ({slots}). Close one, or try again later.", maximum=slots
+    )

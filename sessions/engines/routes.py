@@ -6,7 +6,7 @@ Pure: no I/O, no cluster.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from sessions.exceptions import InvalidValue
+from sessions.kernels.needs import Needs
 
 NOTEBOOK_TOPIC = "notebook:"
 # Verbs that are everybody's, and how the hosts' answers make one.
@@ -37,14 +38,6 @@ class Target:
     session_id: UUID | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Needs:
-    """What a session needs of its host."""
-
-    gpus: int = 0
-    labels: Mapping[str, str] = field(default_factory=dict)
-
-
 def target_of(arguments: Mapping[str, Any]) -> Target:
     """The session that a call is about. Raises InvalidValue if it names none."""
     if "session_id" in arguments:
@@ -60,13 +53,8 @@ def may_open(verb: str, arguments: Mapping[str, Any]) -> bool:
 
 
 def needs_of(arguments: Mapping[str, Any]) -> Needs:
-    """What a call wants of the host that it opens its session on; the host checks the values."""
-    policy = arguments.get("policy") or {}
-    gpus, labels = policy.get("gpus"), policy.get("labels")
-    return Needs(
-        gpus=gpus if isinstance(gpus, int) else 0,
-        labels=labels if isinstance(labels, dict) else {},
-    )
+    """What a call wants of the host that it opens its session on. Raises InvalidValue."""
+    return Needs.of(arguments.get("policy") or {})
 
 
 def _joined(key: str) -> Callable[[Mapping[str, Any]], Any]:

@@ -82,6 +82,26 @@ def test_hosts_are_listed_whether_they_answer_or_not():
     assert lines[1].split()[:5] == ["n0", "up,", "does", "not", "answer"]
 
 
+def test_the_gpus_of_hosts_are_listed(admin_client):
+    take("with", gpus=2, labels={"zone": "a"})
+    take("without")
+
+    lines = [line.split() for line in command("cluster").splitlines()]
+    place = lines[0].index("GPUS") + 3  # beyond "up, does not answer"
+    assert [line[place] for line in lines[1:]] == ["-/2", "-"]
+    assert '<td class="field-shown_gpus">2</td>' in admin_client.get(reverse(LIST)).text
+
+
+@pytest.mark.kernel
+async def test_hosts_say_which_gpus_are_in_use(host, settings):
+    settings.WORKBENCH_GPUS = (0, 1)
+    await operations.open_session(S, origin="api", policy={"gpus": 1})
+
+    (found,) = await fleet.list_hosts()
+
+    assert (found.gpus, found.free_gpus) == (2, 1)
+
+
 def test_without_any_host_a_sentence_says_so():
     with pytest.raises(CommandError, match="There is no kernel host, and was none"):
         command("cluster")

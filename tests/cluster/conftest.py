@@ -12,7 +12,6 @@ from django.contrib.auth import get_user_model
 
 from sessions import operations
 from sessions.engines import close_engine
-from sessions.engines.ray_cluster import cluster as cluster_of_process
 from sessions.exceptions import HostUnavailable, WorkbenchError
 from sessions.models import AuditEntry, Session
 from sessions.operations import SessionRef
@@ -30,6 +29,9 @@ def process(django_db_blocker) -> Iterator[None]:
     """This one looks at the cluster as long as it runs, tests or not, and needs the rows for it."""
     with django_db_blocker.unblock():
         yield
+        # Not imported above: a cluster of a test's own has to say first how one gets into it.
+        from sessions.engines.ray_cluster import cluster as cluster_of_process
+
         if cluster_of_process.cache_info().currsize:
             cluster_of_process().close()
 

@@ -10,7 +10,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from sessions.engines.routes import (
     TO_ALL,
     TO_ANY,
-    Needs,
     Target,
     may_open,
     needs_of,
@@ -18,6 +17,7 @@ from sessions.engines.routes import (
 )
 from sessions.exceptions import InvalidValue
 from sessions.kernels.host import VERBS
+from sessions.kernels.needs import Needs
 
 ID = "0a1b2c3d-0000-4000-8000-000000000001"
 NAMED = {"owner_id": 7, "identifier": "s"}
@@ -61,11 +61,15 @@ def test_only_who_wants_to_opens():
         ({}, Needs()),
         (None, Needs()),
         ({"labels": {"zone": "a"}, "gpus": 2}, Needs(gpus=2, labels={"zone": "a"})),
-        ({"labels": "zone", "gpus": "many"}, Needs()),  # the host says what is wrong with it
     ],
 )
 def test_needs_are_in_the_policy(policy, needs):
     assert needs_of({**NAMED, "policy": policy}) == needs
+
+
+def test_what_cannot_be_needed_is_refused_before_a_host_is_asked():
+    with pytest.raises(InvalidValue):
+        needs_of({**NAMED, "policy": {"gpus": "many"}})
 
 
 def test_sessions_of_all_hosts_are_in_their_order():
