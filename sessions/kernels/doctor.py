@@ -6,14 +6,16 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from sessions.kernels.cgroups import ControlGroups
+from sessions.kernels.gpus import device
 from sessions.kernels.identities import Identities, why_no_identities
 from sessions.kernels.limits import Limits, machine_memory_bytes, size_text
+from sessions.kernels.needs import gpus_text
 from sessions.kernels.policy import Network
 from sessions.kernels.sandbox import why_not_contained
 from sessions.kernels.syscalls import why_not_filtered
@@ -47,11 +49,13 @@ def examine(
     limits: Limits,
     prefixes: Iterable[Path],
     network: Network = Network.NONE,
+    gpus: Sequence[int] = (),
+    devices: Path = Path("/dev"),
 ) -> list[Finding]:
     """Look at this machine as a host would at its start. Takes some tenths of a second.
 
-    ``wants_walls`` and ``network`` are what the operator set; ``prefixes`` are the kernels'
-    environments. It disturbs no host that runs.
+    ``wants_walls``, ``network`` and ``gpus`` are what the operator set; ``prefixes`` are the
+    kernels' environments, ``devices`` is where the machine's are. It disturbs no host that runs.
     """
     walls = _walls(wants_walls=wants_walls)
     return [
@@ -59,6 +63,7 @@ def examine(
         *(_behind_walls(prefixes) if walls.verdict is Verdict.GOOD else ()),
         *([_network(network)] if walls.verdict is Verdict.GOOD else ()),
         _control_groups(),
+        *([_gpus(gpus, devices)] if gpus else ()),
         _memory(limits),
         _files(limits),
     ]
@@ -107,6 +112,30 @@ def _network(network: Network) -> Finding:
         sentence=f"{who} may use the machine's, with all that listens on it, this server too.",
         remedy="To have sessions without one, unset WORKBENCH_SESSION_NETWORK.",
     )
+
+
+def _gpus(numbers: Sequence[int], directory: Path) -> Finding:
+    paths = [device(number, directory) for number in numbers]
+    missing = [str(path) for path in paths if not path.exists()]
+    closed = [str(path) for path in paths if path.exists() and not _is_everybodys(path)]
+    if missing or closed:
+        return Finding(
+            subject="GPUs",
+            verdict=Verdict.BAD,
+            sentence=f"Sessions may ask for {gpus_text(len(numbers))}, but "
+            + (f"there is no {missing[0]}." if missing else f"not everybody may use {closed[0]}."),
+            remedy="nvidia-smi, run as root, makes the devices. Otherwise name in WORKBENCH_GPUS "
+            "those that there are.",
+        )
+    return Finding(
+        subject="GPUs",
+        verdict=Verdict.GOOD,
+        sentence=f"Sessions may ask for {gpus_text(len(numbers))}, each for itself.",
+    )
+
+
+def _is_everybodys(path: Path) -> bool:
+    return path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH) == stat.S_IROTH | stat.S_IWOTH
 
 
 def _how_to_contain() -> str:

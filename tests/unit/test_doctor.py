@@ -49,6 +49,21 @@ def test_without_bubblewrap_there_are_no_walls(monkeypatch, tmp_path):
     assert by_subject(findings)["Walls round code"].remedy == "Install bubblewrap."
 
 
+def test_gpus_that_sessions_cannot_use_are_said(tmp_path):
+    def finding(*gpus: int) -> Finding:
+        about = {"wants_walls": False, "limits": LIMITS, "prefixes": [], "devices": tmp_path}
+        return by_subject(examine(**about, gpus=gpus))["GPUs"]
+
+    (tmp_path / "nvidia0").touch()
+    (tmp_path / "nvidia0").chmod(0o666)
+    (tmp_path / "nvidia1").touch(0o600)
+
+    assert finding(0).verdict is Verdict.GOOD
+    assert finding(0, 1).sentence.endswith(f"not everybody may use {tmp_path}/nvidia1.")
+    assert finding(0, 2).sentence.endswith(f"there is no {tmp_path}/nvidia2.")
+    assert finding(2).remedy
+
+
 def test_more_memory_than_there_is_is_said():
     findings = examine(wants_walls=False, limits=Limits(memory_bytes=2**60), prefixes=[])
 

@@ -290,6 +290,7 @@ class Command(BaseCommand):
             limits=settings.WORKBENCH_SESSION_LIMITS,
             prefixes=[settings.WORKBENCH_KERNEL_PREFIX],
             network=settings.WORKBENCH_SESSION_NETWORK,
+            gpus=settings.WORKBENCH_GPUS,
         )
         styles = {
             Verdict.GOOD: self.style.SUCCESS,
