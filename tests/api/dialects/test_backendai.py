@@ -214,6 +214,13 @@ async def test_an_unknown_image_is_404(api) -> None:
         {"name": "mysess-01", "image": "python", "config": []},
         {"name": "mysess-01", "image": "python", "config": {"environ": {"A": 1}}},
         {"name": "mysess-01", "image": "python", "config": {"environ": {"A=B": "x"}}},
+        {"name": "mysess-01", "image": "python", "config": {"resources": []}},
+        {"name": "mysess-01", "image": "python", "config": {"resources": {"cuda.device": "all"}}},
+        {"name": "mysess-01", "image": "python", "config": {"resources": {"cuda.device": 0.5}}},
+        {"name": "mysess-01", "image": "python", "config": {"resources": {"cuda.device": True}}},
+        {"name": "mysess-01", "image": "python", "config": {"resources": {"cuda.device": "-1"}}},
+        {"name": "mysess-01", "image": "python", "config": {"resources": {"cuda.device": "99"}}},
+        {"name": "mysess-01", "image": "python", "config": {"resources": {"cuda.device": 1}}},
         {"name": "mysess-01", "image": "python", "reuseIfExists": "yes"},
         [],
         "x",
@@ -247,6 +254,19 @@ async def test_environ_reaches_code_and_commands(api) -> None:
 
     assert text_of(await drive(api, query("import os; print(os.environ['COLOUR'])"))) == "blue\n"
     assert text_of(await drive(api, batch(exec="echo $COLOUR"))) == "blue\n"
+
+
+@kernel
+@pytest.mark.parametrize("amount", [1, "1"])
+async def test_devices_of_cuda_are_the_sessions_own(api, settings, amount) -> None:
+    settings.WORKBENCH_GPUS = (0,)
+    resources = {"cuda.device": amount, "cpu": "1", "mem": "2g"}
+    await create(api, config={"resources": resources})
+    assert (await Session.objects.aget()).policy["gpus"] == 1
+
+    body = {"name": "mysess-02", "image": "python", "config": {"resources": resources}}
+    problem = await send(api, "POST", "/session", body)
+    assert_problem(problem, 412, "quota-exceeded")
 
 
 @kernel

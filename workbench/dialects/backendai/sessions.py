@@ -50,6 +50,7 @@ class SessionsView(BackendAIView):
             origin=ORIGIN,
             kernel_name=environment.kernel_name,
             environment=wanted.environment,
+            policy={"gpus": wanted.gpus},
             request={"image": wanted.image, "language": environment.language},
         )
         if not session.created and not (wanted.reuse and _fits(session, wanted, environment)):
