@@ -455,9 +455,9 @@ async def test_a_long_run_is_continued_in_between(api) -> None:
 async def test_runs_come_one_after_the_other(api) -> None:
     await create(api)
     first = await call(api, {**batch(exec="sleep 0.5; echo one"), "runId": "run-a"})
-    second = await call(api, {**query("print('two')"), "runId": "run-b"})
+    second = await drive(api, {**query("print('two')"), "runId": "run-b"})
 
-    assert (first["status"], second["runId"]) == ("clean-finished", "run-b")
+    assert (first["status"], second[-1]["runId"]) == ("clean-finished", "run-b")
     order = [execution.client_id async for execution in Execution.objects.order_by("started_at")]
     assert order[-1] == "run-b/query"
 
