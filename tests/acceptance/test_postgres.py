@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +16,7 @@ import httpx
 import pytest
 import websockets
 
-from tests.running import RunningServer, free_port
+from tests.running import ROOT, RunningServer, free_port
 from tests.services.postgres import PostgresServer
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
@@ -227,6 +229,31 @@ def test_a_server_whose_database_is_away_says_so_in_a_sentence(tmp_path, postgre
     assert server.manage("workbench").wait(WAIT_SECONDS) == 1
     assert "The database cannot be used (connection failed" in server.log.read_text()
     assert "Traceback" not in server.log.read_text()
+
+
+def test_who_falls_silent_in_a_transaction_lets_go_of_its_locks(server, postgres):
+    """A machine that has lost its power or its network does not say so."""
+    code = (
+        "from django.db import connection, transaction\n"
+        "with transaction.atomic(), connection.cursor() as cursor:\n"
+        "    cursor.execute('lock table workbench_sessions_host')\n"
+        "    print('locked', flush=True)\n"
+        "    input()"
+    )
+    command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", code]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, env=server.environment, **pipes) as silent:
+        try:
+            assert silent.stdout.readline() == b"locked\n"
+
+            wants = (
+                "begin; set local lock_timeout = '60s'; lock table workbench_sessions_host; commit"
+            )
+            postgres.execute(*wants.split("; "), name=DATABASE)
+
+            assert silent.poll() is None
+        finally:
+            silent.kill()
 
 
 async def test_who_waits_holds_no_connection(client, session, postgres):

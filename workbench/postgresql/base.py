@@ -18,6 +18,18 @@ from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 
 from workbench.postgresql.pool import Pool
 
+# What the server is told for each connection. A machine that loses its power or its cable says no
+# more: its transaction would keep its locks, and others wait for these, for a quarter of an hour or
+# more. Here nobody who is well is silent in a transaction for longer than some milliseconds.
+FOR_THE_SERVER = {
+    "idle_in_transaction_session_timeout": "5s",
+    # As the settings have it for the other end: gone after half a minute, in a transaction or not.
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30s",
+}
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """One thread's way to the database. ``OPTIONS["pool"]["most"]``: connections of the process."""
@@ -77,8 +89,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = psycopg.connect(**self.get_connection_params(), autocommit=True)
-        self._configure_connection(connection)  # type: ignore[attr-defined]  # stubs lack it
+        self._configure_connection(connection)
         return connection
+
+    def _configure_connection(self, connection: psycopg.Connection[Any]) -> bool:
+        """As Django's. Not as an option of the connection's: PgBouncer refuses those."""
+        set_all = ", ".join(["set_config(%s, %s, false)"] * len(FOR_THE_SERVER))
+        values = [text for pair in FOR_THE_SERVER.items() for text in pair]
+        connection.execute(f"SELECT {set_all}", values)
+        super()._configure_connection(connection)  # type: ignore[misc]  # stubs lack it
+        return True  # what is set in a transaction is to be committed
 
 
 class _Closing:
