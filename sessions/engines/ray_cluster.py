@@ -42,7 +42,7 @@ OFFER_SECONDS = 2.0  # for hosts to say what they have; who takes longer is sile
 PATIENCE_SECONDS = 10.0
 FIRST_LOOK_SECONDS = 20.0  # for whoever asks before the first look
 # For a host whose node died to come back, before it is given up.
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 4.0
 # The same for one whose node lives: it is being made anew there.
 RESTART_SECONDS = 45.0
 # The same for one of a cluster that Ray does not remember: it was started anew, nodes join again.
