@@ -96,7 +96,7 @@ run)
     ;;
 test)
     debian_packages bwrap:bubblewrap chromium:chromium curl:curl node:nodejs \
-        pg_lsclusters:postgresql redis-server:redis-server
+        pg_lsclusters:postgresql redis-server:redis-server ip:iproute2
     environment .venv server cluster dev
     kernels
     environment .venv-clients/langchain client-langchain

@@ -20,7 +20,7 @@ from tests.running import ROOT, SERVERS, children_of, free_port
 from tests.services.postgres import PostgresServer
 from tests.services.redis import RunningRedis
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 SLOTS = 6  # of each node
 # As docs/operations.md says: a node that is gone is noticed within seconds.
@@ -31,6 +31,7 @@ RAY_CONFIGURATION = {
     "health_check_failure_threshold": 3,
 }
 OBJECT_STORE_BYTES = 80_000_000
+LOOPBACK = "127.0.0.1"
 
 # The one that this process's tests are about: put there by tests/cluster/__main__.py.
 current: list[RunningCluster] = []
@@ -98,14 +99,16 @@ class RunningCluster:
         nodes: int = 3,
         webs: int = 2,
         slots: int = SLOTS,
+        address: str | None = None,
         **settings: str,
     ) -> None:
-        self._slots = slots
+        """``address``: where its services and its head are reached. None: wherever that is here."""
+        self._slots, self._head_at = slots, {"node_ip_address": address} if address else {}
         self._stack = ExitStack()
         self.directory = Path(tempfile.mkdtemp(prefix="workbench-cluster-"))
         self._count, self._webs_count, self._settings = nodes, webs, settings
-        self.postgres = PostgresServer()
-        self.redis = RunningRedis(self.directory)
+        self.postgres = PostgresServer(address or LOOPBACK)
+        self.redis = RunningRedis(self.directory, address or LOOPBACK)
         self.webs: list[WebProcess] = []
         self.nodes: dict[str, Any] = {}
         self._ray: Any = None
@@ -150,6 +153,7 @@ class RunningCluster:
             initialize_head=True,
             head_node_args={
                 "num_cpus": 0,
+                **self._head_at,
                 "include_dashboard": False,
                 "object_store_memory": OBJECT_STORE_BYTES,
                 "_system_config": RAY_CONFIGURATION,

@@ -24,7 +24,6 @@ CONFIGURATION = {
     "full_page_writes": "off",
     "shared_buffers": "64MB",
     "max_connections": "60",
-    "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "log_min_messages": "fatal",
 }
@@ -33,7 +32,9 @@ CONFIGURATION = {
 class PostgresServer:
     """PostgreSQL between ``start`` and ``stop``, as often as a test likes; ``remove`` at last."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        """``address``: where it listens; others reach it from the network of 256 around that."""
+        self._address = address
         self.directory = Path(tempfile.mkdtemp(prefix="workbench-postgres-"))
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,14 +48,15 @@ class PostgresServer:
 
     def url(self, name: str = "postgres") -> str:
         """What WORKBENCH_DATABASE_URL has to be for one of its databases."""
-        return f"postgres://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{name}"
+        return f"postgres://{USER}:{PASSWORD}@{self._address}:{self.port}/{name}"
 
     def start(self) -> PostgresServer:
         """Return when it takes connections."""
         data = self.directory / "data"
         if not data.exists():
             self._initialise(data)
-        settings = [f"--{name}={value}" for name, value in CONFIGURATION.items()]
+        about = {**CONFIGURATION, "listen_addresses": self._address}
+        settings = [f"--{name}={value}" for name, value in about.items()]
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [program("postgres"), "-D", data, "-p", str(self.port), *settings],
@@ -124,6 +126,8 @@ class PostgresServer:
             cwd="/",
             **self._user,
         )
+        with (data / "pg_hba.conf").open("a") as allowed:
+            allowed.write(f"host all all {self._address}/24 password\n")
 
 
 def program(name: str) -> str:

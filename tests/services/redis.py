@@ -28,10 +28,11 @@ needs_redis = pytest.mark.skipif(
 class RunningRedis:
     """A server that can be stopped, and started again at the same address, empty."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, address: str = "127.0.0.1") -> None:
+        """``address``: where it listens."""
+        self._directory, self._address = directory, address
         self.port = free_port()
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
+        self.url = f"redis://:{PASSWORD}@{address}:{self.port}/0"
         # None while it is stopped.
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,7 +53,7 @@ class RunningRedis:
         with (self._directory / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1"),
+                    *(PROGRAM, "--port", str(self.port), "--bind", self._address),
                     *("--requirepass", PASSWORD, "--dir", str(self._directory)),
                     *("--save", "", "--appendonly", "no", "--daemonize", "no"),
                 ],
@@ -89,7 +90,7 @@ class RunningRedis:
 
     def ask(self, command: str) -> str:
         """The first line of its answer to a command."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection((self._address, self.port), timeout=10) as connection:
             connection.sendall(f"AUTH {PASSWORD}\r\n{command}\r\n".encode())
             answers = connection.makefile("r", encoding="latin1", newline="\r\n")
             assert answers.readline() == "+OK\r\n"
