@@ -384,6 +384,10 @@ if WORKBENCH_ENGINE == "ray":
             "WORKBENCH_ENGINE is 'ray', which needs a Redis that all machines reach; "
             "set WORKBENCH_REDIS_URL to redis://…"
         )
+    # Ray reads these when it is imported. The first: a web process outlives Ray's head, by a day;
+    # otherwise Ray ends it after a minute. The other: who has left a cluster starts none of its own.
+    os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "86400")
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 
 # --- Static files ---------------------------------------------------------------------------
 

@@ -4,15 +4,21 @@ Ray knows the nodes, where their actors live, and when one has died. This looks 
 a thread of its own, and sees to it that each node that offers slots has its host, that what is
 known of free slots is new, and that hosts which do not come back are given up. Any number of
 processes do so at once: actors are named, so that only one is made, and giving up happens once.
+
+While Ray's head is away, the hosts that are known are asked as ever, for calls go to them without
+it. When another head is there instead, this process joins its cluster.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -29,12 +35,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sessions import hosts, models
 from sessions.database import AWAY
+from sessions.engines.ray_membership import NAMESPACE, Forgotten, HeadAway, join, leave, nodes
 from sessions.exceptions import HostUnavailable
 from sessions.kernels.needs import Needs
 from sessions.kernels.trace import NOBODY
 from sessions.states import HostState
 
-NAMESPACE = "workbench"
 SLOTS = "kernel_slots"  # the custom resource of nodes that offer kernels
 LOOK_SECONDS = 1.0
 OFFER_SECONDS = 2.0  # for hosts to say what they have; who takes longer is silent
@@ -46,12 +52,17 @@ GRACE_SECONDS = 4.0
 # The same for one whose node lives: it is being made anew there.
 RESTART_SECONDS = 45.0
 # The same for one of a cluster that Ray does not remember: it was started anew, nodes join again.
-REJOIN_SECONDS = 60.0
+# Unless told to look more often, Ray's processes there take a minute to notice that.
+REJOIN_SECONDS = 120.0
+# For this process to join anew, before it ends: its supervisor may start Ray with it.
+JOIN_SECONDS = 120.0
 CALLS_AT_ONCE = 10_000  # of one host, most of which wait
 STOP_SECONDS = 60.0  # for a host to end its kernels in order
 WARN_SECONDS = 60.0  # that a problem is away before the log has it again
 # The question what a host has, as arguments of its actor's ``call``.
 OFFER: tuple[Any, ...] = ("offer", {}, "", tuple(NOBODY))
+
+LEFT = "This server had to join the cluster anew while it waited for this. Try again in a moment."
 
 Tell = Callable[[dict[str, int]], None]
 
@@ -72,6 +83,8 @@ class Member:
     free_gpus: int
     labels: Mapping[str, str]
     is_draining: bool
+    # Set when this process leaves the cluster: no answer comes any more.
+    left: threading.Event
     # Since when it owes an answer, on the monotonic clock; None while it gives them.
     silent_since: float | None = None
 
@@ -117,7 +130,8 @@ class _Node:
     """A node of Ray's with its host's actor, whether that answers yet or not."""
 
     about: dict[str, Any]
-    actor: Any
+    # None until it is made, or made anew: that waits for Ray's head.
+    actor: Any = None
     # The question that is under way, and since when; None between two.
     asked: Any = None
     asked_at: float = 0.0
@@ -140,6 +154,12 @@ class Cluster:
         self._missing: dict[str, _Missing] = {}
         self._first_look = threading.Event()
         self._look_soon = threading.Event()
+        # One for as long as this process is in a cluster, and when it last left one for another;
+        # None once it has joined.
+        self._left = threading.Event()
+        self._left_at: float | None = None
+        # Held where a call is sent, and where the cluster is left: no call is sent by the next one.
+        self._sending = threading.Lock()
         # Problems that the log has, and when they were last seen.
         self._warned: dict[str, float] = {}
         # Who tells readers of sessions that were lost, by the loop to do it on.
@@ -154,13 +174,14 @@ class Cluster:
         self._is_closed = True
         self._look_soon.set()
         self._thread.join()
-        ray.shutdown()
+        leave()
 
     # --- What is known ------------------------------------------------------------------
 
     def wait(self) -> None:
-        """Return when there was a first look, or it takes too long. Blocks."""
+        """Return when there was a first look, or it takes too long: then nobody waits. Blocks."""
         self._first_look.wait(FIRST_LOOK_SECONDS)
+        self._first_look.set()
 
     @property
     def has_looked(self) -> bool:
@@ -188,6 +209,14 @@ class Cluster:
         with self._telling:
             self._tellers.pop(loop, None)
 
+    def send(self, member: Member, *about: Any) -> Future[Any]:
+        """Call a host's actor. Raises HostUnavailable if it is of a cluster that was left."""
+        with self._sending:
+            if member.left.is_set():
+                raise HostUnavailable(LEFT)
+            answer: Future[Any] = member.actor.call.remote(*about).future()
+            return answer
+
     def lost(self, member: Member) -> None:
         """It did not answer because it has died: look now."""
         if self._members.get(member.name) is member:
@@ -200,7 +229,7 @@ class Cluster:
         In order if it answers, otherwise with its kernels. The next look makes another, with the
         code of then.
         """
-        connect()
+        join()
         try:
             actor: Any = ray.get_actor(_actor_name(node), NAMESPACE)
         except ValueError:
@@ -230,35 +259,72 @@ class Cluster:
             except Exception:
                 logger.exception("the cluster could not be looked at")
             self._first_look.set()
+            self._end_if_alone()
             self._look_soon.wait(LOOK_SECONDS)
             self._look_soon.clear()
         connection.close()
 
     def _look(self) -> None:
-        connect()
-        known = {each["NodeID"]: each for each in ray.nodes()}  # type: ignore[no-untyped-call]
+        join()
+        try:
+            known = nodes()
+        except Forgotten as why:
+            self._leave(str(why))
+            return
+        except HeadAway as error:
+            self._look_without_head(str(error))
+            return
+        self._left_at = None
         offering = {id_: each for id_, each in known.items() if _slots(each)}
         for id_ in self._nodes.keys() - offering.keys():
             del self._nodes[id_]
         for id_, about in offering.items():
-            if id_ not in self._nodes:
-                self._nodes[id_] = _Node(about, _actor_on(about))
+            node = self._nodes.setdefault(id_, _Node(about))
+            if node.actor is None:
+                node.actor = _actor_on(about)
         self._ask_offers()
-        members = [each.member for each in self._nodes.values() if each.member]
-        self._members = {each.name: each for each in members}
-        if not members:
+        if not self._members:
             self._problem = (
                 "No kernel host of the cluster answers yet. Nodes offer kernels by the resource "
                 f"{SLOTS}."
             )
         self._give_up_missing(set(known))
 
+    def _look_without_head(self, problem: str) -> None:
+        """Ask the hosts that are known. If none answers for long, the head may be elsewhere."""
+        self._problem = f"{problem} Try again in a moment."
+        self._warn(problem)
+        self._ask_offers()
+        if all(each.is_hung for each in self._members.values()):
+            self._leave("neither Ray's head nor any host answers")
+
+    def _leave(self, why: str) -> None:
+        """Forget all hosts, and have those told who wait for them. The next look joins anew."""
+        logger.warning("%s: joining the cluster anew", why)
+        self._problem = f"The server joins the cluster anew ({why}). Try again in a moment."
+        with self._sending:
+            self._left.set()
+            self._left = threading.Event()
+            self._members = {}
+        self._left_at = self._left_at or time.monotonic()
+        self._nodes.clear()
+        _actor_class.cache_clear()
+        leave()
+        self._look_soon.set()
+
+    def _end_if_alone(self) -> None:
+        """End this process if it was in a cluster, and finds none any more."""
+        if self._left_at and time.monotonic() - self._left_at > JOIN_SECONDS:
+            logger.error("no cluster could be joined anew: this process ends, to be started again")
+            self._is_closed = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
     def _ask_offers(self) -> None:
         for node in self._nodes.values():
-            if node.asked is None:
+            if node.asked is None and node.actor is not None:
                 node.asked = node.actor.call.remote(*OFFER)
                 node.asked_at = time.monotonic()
-        waiting = {node.asked: node for node in self._nodes.values()}
+        waiting = {node.asked: node for node in self._nodes.values() if node.asked is not None}
         late = sum(each.member is not None and each.member.is_silent for each in waiting.values())
         expected = max(1, len(waiting) - late)
         ray.wait([*waiting], num_returns=expected, timeout=OFFER_SECONDS)
@@ -271,16 +337,24 @@ class Cluster:
             if (node := waiting[asked]).member is not None:
                 node.member.silent_since = node.asked_at
                 self._warn(f"the kernel host {node.member.name!r} takes long to answer")
+        members = [each.member for each in self._nodes.values() if each.member]
+        self._members = {each.name: each for each in members}
 
     def _hear(self, node: _Node, asked: Any) -> None:
         try:
             answer = ray.get(asked)
         except ActorUnavailableError:
-            return  # the way to it, for a moment; or it has died, and the next answer says so
+            # The way to it, for a moment; or it has died, and the next answer says so, unless
+            # Ray's head is away.
+            if node.member is not None and not node.member.is_silent:
+                node.member.silent_since = node.asked_at
+            return
         except RayActorError as error:
             if node.member is None:
                 self._warn(f"a kernel host does not start: {_first_line(error)}")
-            node.member, node.actor = None, _actor_on(node.about)
+            else:
+                self._look_soon.set()
+            node.member = node.actor = None
             return
         except RayError as error:
             node.member = None
@@ -304,6 +378,7 @@ class Cluster:
             free_gpus=offer["free_gpus"],
             labels=offer["labels"],
             is_draining=offer["is_draining"],
+            left=self._left,
         )
 
     def _give_up_missing(self, known_nodes: set[str]) -> None:
@@ -358,17 +433,6 @@ class Cluster:
 def cluster() -> Cluster:
     """The cluster, as this process sees it from the first call on."""
     return Cluster()
-
-
-def connect() -> None:
-    """Join the cluster that the settings name, unless this process has."""
-    if not ray.is_initialized():
-        ray.init(
-            address=settings.WORKBENCH_RAY_ADDRESS,
-            namespace=NAMESPACE,
-            log_to_driver=False,
-            configure_logging=False,
-        )
 
 
 def _actor_on(about: dict[str, Any]) -> Any:

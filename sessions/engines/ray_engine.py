@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError, RayError
 
 from sessions.engines import wakeups, wire
 from sessions.engines.base import Notices
-from sessions.engines.ray_cluster import Cluster, Member, cluster
+from sessions.engines.ray_cluster import LEFT, Cluster, Member, cluster
 from sessions.engines.routes import (
     TO_ALL,
     TO_ANY,
@@ -229,9 +229,11 @@ class RayEngine:
         about = (trace.request_id.get(), tuple(trace.asker.get()))
         if member.is_hung:
             raise HostUnavailable(NOT_THERE)
-        answered = asyncio.wrap_future(member.actor.call.remote(verb, arguments, *about).future())
+        answered = asyncio.wrap_future(known.send(member, verb, arguments, *about))
         try:
             while not (await asyncio.wait({answered}, timeout=LOOK_SECONDS))[0]:
+                if member.left.is_set():
+                    raise HostUnavailable(LEFT)
                 if member.is_hung:
                     raise HostUnavailable(NOT_THERE)
             answer = answered.result()

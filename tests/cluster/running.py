@@ -18,17 +18,18 @@ import httpx
 
 from tests.running import ROOT, SERVERS, children_of, free_port
 from tests.services.postgres import PostgresServer
-from tests.services.redis import RunningRedis
+from tests.services.redis import PASSWORD, RunningRedis
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 SLOTS = 6  # of each node
-# As docs/operations.md says: a node that is gone is noticed within seconds.
+# As docs/cluster.md says: nodes that are gone, and heads that are others, are noticed in seconds.
 RAY_CONFIGURATION = {
     "health_check_initial_delay_ms": 1000,
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 1000,
     "health_check_failure_threshold": 3,
+    "raylet_liveness_self_check_interval_ms": 5000,
 }
 OBJECT_STORE_BYTES = 80_000_000
 LOOPBACK = "127.0.0.1"
@@ -47,6 +48,11 @@ class WebProcess:
         ports = {"WORKBENCH_PORT": str(self.port), "WORKBENCH_AZURE_PORT": str(azure_port)}
         self._environment = {**environment, **ports, "WORKBENCH_DATA_DIR": str(directory / "web")}
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is not there, though nobody stopped it."""
+        return self._process is not None and self._process.poll() is not None
 
     def start(self) -> WebProcess:
         """Return at once, also if it runs already; ``wait`` says when it can run code."""
@@ -100,15 +106,23 @@ class RunningCluster:
         webs: int = 2,
         slots: int = SLOTS,
         address: str | None = None,
+        head_remembers: bool = False,
+        ray_settings: dict[str, str] | None = None,
         **settings: str,
     ) -> None:
-        """``address``: where its services and its head are reached. None: wherever that is here."""
+        """``address``: where its services and its head are reached. None: wherever that is here.
+
+        ``head_remembers``: in a Redis of its own. ``ray_settings``: of Ray's processes only.
+        """
         self._slots, self._head_at = slots, {"node_ip_address": address} if address else {}
+        self._head_port = free_port()
+        self._ray_settings = ray_settings or {}
         self._stack = ExitStack()
         self.directory = Path(tempfile.mkdtemp(prefix="workbench-cluster-"))
         self._count, self._webs_count, self._settings = nodes, webs, settings
         self.postgres = PostgresServer(address or LOOPBACK)
         self.redis = RunningRedis(self.directory, address or LOOPBACK)
+        self._head_redis = RunningRedis(self.directory) if head_remembers else None
         self.webs: list[WebProcess] = []
         self.nodes: dict[str, Any] = {}
         self._ray: Any = None
@@ -140,6 +154,8 @@ class RunningCluster:
         self.postgres.start()
         self.postgres.database("workbench")
         self._stack.enter_context(self.redis)
+        if self._head_redis:
+            self._stack.enter_context(self._head_redis)
         migrate = [sys.executable, "manage.py", "migrate", "-v", "0"]
         about = {**self._inherited(), **self.settings, "WORKBENCH_DATA_DIR": str(self.directory)}
         subprocess.run(migrate, cwd=ROOT, env={**about, "WORKBENCH_ENGINE": "local"}, check=True)
@@ -149,16 +165,9 @@ class RunningCluster:
         from ray.cluster_utils import Cluster
 
         before = children_of(os.getpid())
-        self._ray = Cluster(
-            initialize_head=True,
-            head_node_args={
-                "num_cpus": 0,
-                **self._head_at,
-                "include_dashboard": False,
-                "object_store_memory": OBJECT_STORE_BYTES,
-                "_system_config": RAY_CONFIGURATION,
-            },
-        )
+        self._ray = Cluster(initialize_head=True, head_node_args=self._head())
+        # Ray's, also while its head is away.
+        self.address = str(self._ray.address)
         self._stack.callback(self._ray.shutdown)
         for number in range(self._count):
             self.add_node(f"n{number}")
@@ -171,6 +180,56 @@ class RunningCluster:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
+    def _head(self) -> dict[str, Any]:
+        """The same each time: where it was, it is looked for."""
+        memory: dict[str, Any] = {}
+        if self._head_redis:
+            address = f"127.0.0.1:{self._head_redis.port}"
+            memory = {"external_addresses": [address], "redis_password": PASSWORD}
+        return {
+            "num_cpus": 0,
+            **self._head_at,
+            "gcs_server_port": self._head_port,
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "env_vars": self._ray_settings,
+            "_system_config": RAY_CONFIGURATION,
+            **memory,
+        }
+
+    def kill_gcs(self) -> None:
+        """What makes the head the head. The web processes have their part in Ray in what is left."""
+        self._ray.head_node.kill_gcs_server()
+
+    def start_gcs(self) -> None:
+        """Again, at the same address."""
+        before = children_of(os.getpid())
+        self._ray.head_node.start_gcs_server()
+        SERVERS.update(children_of(os.getpid()) - before)
+
+    def kill_head(self) -> None:
+        """As if its machine had lost its power."""
+        self._ray.head_node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+        self._ray.head_node = None
+
+    def start_head(self) -> None:
+        """Again, at the same address; without its memory, unless it has that elsewhere."""
+        before = children_of(os.getpid())
+        self._ray.add_node(**self._head())
+        SERVERS.update(children_of(os.getpid()) - before)
+
+    def keep_up(self) -> None:
+        """Start nodes again that have ended by themselves, as their machines' supervisors would.
+
+        Without a head none starts.
+        """
+        # All are asked: what has ended and is not waited for lives, for its children.
+        nodes = {name: node.all_processes["raylet"][0].process for name, node in self.nodes.items()}
+        for name in [name for name, raylet in nodes.items() if raylet.poll() is not None]:
+            if self._ray.head_node is not None:
+                self.remove_node(name)
+                self.add_node(name)
+
     def add_node(self, name: str, host_name: str = "", **more: Any) -> None:
         """A node with a host of that name; of an earlier one's name, it has its directory."""
         self.nodes[name] = self._ray.add_node(
@@ -180,6 +239,7 @@ class RunningCluster:
             object_store_memory=OBJECT_STORE_BYTES,
             env_vars={
                 **self.settings,
+                **self._ray_settings,
                 "WORKBENCH_HOST_NAME": host_name or name,
                 "WORKBENCH_DATA_DIR": str(self.directory / name),
             },
@@ -203,7 +263,7 @@ class RunningCluster:
 
     def add_web(self) -> WebProcess:
         """One more web process."""
-        address = {"WORKBENCH_RAY_ADDRESS": self._ray.address}
+        address = {"WORKBENCH_RAY_ADDRESS": self.address}
         web = WebProcess(self.directory, {**self._inherited(), **self.settings, **address})
         self._stack.callback(web.stop)
         self.webs.append(web.start())
@@ -218,11 +278,6 @@ class RunningCluster:
             web.start()
         for web in self.webs:
             web.wait(self._count)
-
-    @property
-    def address(self) -> str:
-        """Ray's."""
-        return str(self._ray.address)
 
     def _inherited(self) -> dict[str, str]:
         return {name: value for name, value in os.environ.items() if "WORKBENCH" not in name}

@@ -29,6 +29,7 @@ SYSTEM_CONFIG = {
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 1000,
     "health_check_failure_threshold": 3,
+    "raylet_liveness_self_check_interval_ms": 5000,
 }
 
 
