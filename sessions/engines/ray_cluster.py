@@ -51,8 +51,8 @@ FIRST_LOOK_SECONDS = 20.0  # for whoever asks before the first look
 GRACE_SECONDS = 4.0
 # The same for one whose node lives: it is being made anew there.
 RESTART_SECONDS = 45.0
-# The same for one of a cluster that Ray does not remember: it was started anew, nodes join again.
-# Unless told to look more often, Ray's processes there take a minute to notice that.
+# The same for one whose node ended while nobody looked, as all do without a head: it may join again.
+# Unless told to look more often, Ray's processes there take a minute to notice that they have to.
 REJOIN_SECONDS = 120.0
 # For this process to join anew, before it ends: its supervisor may start Ray with it.
 JOIN_SECONDS = 120.0
@@ -152,6 +152,8 @@ class Cluster:
         self._problem = "The cluster has not answered yet. Try again in a moment."
         self._nodes: dict[str, _Node] = {}
         self._missing: dict[str, _Missing] = {}
+        # Nodes whose hosts have answered since Ray's head was last away.
+        self._seen: set[str] = set()
         self._first_look = threading.Event()
         self._look_soon = threading.Event()
         # One for as long as this process is in a cluster, and when it last left one for another;
@@ -227,11 +229,15 @@ class Cluster:
         """End a node's host; False if it has none. Blocks.
 
         In order if it answers, otherwise with its kernels. The next look makes another, with the
-        code of then.
+        code of then. Raises HostUnavailable while Ray's head is away.
         """
-        join()
+        if not ray.is_initialized():
+            raise HostUnavailable(self._problem)
         try:
+            nodes()
             actor: Any = ray.get_actor(_actor_name(node), NAMESPACE)
+        except (HeadAway, Forgotten) as error:
+            raise HostUnavailable(f"{error} Try again in a moment.") from error
         except ValueError:
             return False
         try:
@@ -283,18 +289,22 @@ class Cluster:
             if node.actor is None:
                 node.actor = _actor_on(about)
         self._ask_offers()
+        self._seen = {each.node for each in self._members.values() if not each.is_silent} | (
+            self._seen & known.keys()
+        )
         if not self._members:
             self._problem = (
                 "No kernel host of the cluster answers yet. Nodes offer kernels by the resource "
                 f"{SLOTS}."
             )
-        self._give_up_missing(set(known))
+        self._give_up_missing()
 
     def _look_without_head(self, problem: str) -> None:
         """Ask the hosts that are known. If none answers for long, the head may be elsewhere."""
         self._problem = f"{problem} Try again in a moment."
         self._warn(problem)
         self._ask_offers()
+        self._seen -= {each.node for each in self._members.values() if each.is_silent}
         if all(each.is_hung for each in self._members.values()):
             self._leave("neither Ray's head nor any host answers")
 
@@ -308,6 +318,8 @@ class Cluster:
             self._members = {}
         self._left_at = self._left_at or time.monotonic()
         self._nodes.clear()
+        self._missing.clear()
+        self._seen.clear()
         _actor_class.cache_clear()
         leave()
         self._look_soon.set()
@@ -381,7 +393,7 @@ class Cluster:
             left=self._left,
         )
 
-    def _give_up_missing(self, known_nodes: set[str]) -> None:
+    def _give_up_missing(self) -> None:
         try:
             rows = list(models.Host.objects.filter(state=HostState.UP))
             missing = {
@@ -396,9 +408,9 @@ class Cluster:
                 for name, row in missing.items()
             }
             for name, row in missing.items():
-                grace = REJOIN_SECONDS
-                if row.node in known_nodes:
-                    grace = RESTART_SECONDS if row.node in self._nodes else GRACE_SECONDS
+                grace = GRACE_SECONDS if row.node in self._seen else REJOIN_SECONDS
+                if row.node in self._nodes:
+                    grace = RESTART_SECONDS
                 if time.monotonic() - self._missing[name].since >= grace:
                     self._give_up(row)
         except AWAY as error:

@@ -12,9 +12,12 @@ from tests.services.redis import needs_redis
 
 pytestmark = [pytest.mark.timeout(400), needs_redis]
 
+# For how long Ray's own processes do without a head: a minute, otherwise.
+PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "20"}
+
 
 def test_with_its_memory_a_head_finds_everything_as_it_was():
-    with user_of(head_remembers=True) as user:
+    with user_of(head_remembers=True, ray_settings=PATIENCE) as user:
         assert user.run("c", MAKE).status_code == 200
         lives = lives_of(user)
         with ThreadPoolExecutor() as pool:
@@ -39,6 +42,14 @@ def test_with_its_memory_a_head_finds_everything_as_it_was():
         user.until(lambda: user.get("/healthz").json().get("hosts") == ["n0", "n1"])
         assert user.prints("c", READ) == "kept True\n"
         assert lives_of(user) == lives
+
+        # For longer than Ray's processes do without it: then its memory is of nodes that have ended.
+        user.cluster.kill_head()
+        user.until(lambda: user.get("/healthz").status_code == 503)
+        user.cluster.start_head()
+
+        user.until(lambda: user.prints("c", READ) == "kept False\n")
+        assert user.hosts() == {"n0": "up", "n1": "up", "n2": "gone"}
         assert user.nothing_is_wrong()
 
 
