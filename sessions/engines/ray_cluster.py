@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +33,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sessions import hosts, models
 from sessions.database import AWAY
+from sessions.engines.process import end_at_once
 from sessions.engines.ray_membership import NAMESPACE, Forgotten, HeadAway, join, leave, nodes
 from sessions.exceptions import HostUnavailable
 from sessions.kernels.needs import Needs
@@ -328,8 +327,8 @@ class Cluster:
         """End this process if it was in a cluster, and finds none any more."""
         if self._left_at and time.monotonic() - self._left_at > JOIN_SECONDS:
             logger.error("no cluster could be joined anew: this process ends, to be started again")
-            self._is_closed = True
-            os.kill(os.getpid(), signal.SIGTERM)
+            # Not by a signal: as the first process of a container it may have no use for one.
+            end_at_once()
 
     def _ask_offers(self) -> None:
         for node in self._nodes.values():
