@@ -133,7 +133,8 @@ class RayEngine:
     ) -> Any:
         """Call where the session is, or open it where there is room."""
         name = self._places.get(target)
-        if name is not None and (member := known.member(name)):
+        member = known.member(name) if name is not None else None
+        if member is not None and not member.is_silent:
             try:
                 if verb == "open_session":
                     named = {name: arguments[name] for name in ("owner_id", "identifier")}
@@ -142,6 +143,11 @@ class RayEngine:
                 return await self._ask(known, member, verb, _not_opening(arguments))
             except SessionNotFound:
                 pass  # it has ended, or is elsewhere by now
+            except HostUnavailable:
+                row = await _row_of(target)
+                if row is not None and row.is_live and row.host == name:
+                    raise
+                # What is remembered is wrong: there was nothing that it could do.
         self._places.pop(target, None)
         row = await _row_of(target)
         if row is not None and (row.is_live or not may_open(verb, arguments)):
