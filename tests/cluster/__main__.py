@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.cluster import running
+from tests.running import SERVERS
 
 HERE = Path(__file__).parent
 
@@ -30,17 +32,35 @@ def run_within_one(options: list[str]) -> int:
         return pytest.main([str(HERE), "-W", ignored, *options])
 
 
-def run_alone(options: list[str]) -> list[int]:
-    """The tests that make clusters of their own; pytest's exit code for each file."""
-    files = sorted((HERE / "alone").glob("test_*.py"))
-    commands = ([sys.executable, "-m", "pytest", str(file), *options] for file in files)
-    with tempfile.TemporaryDirectory() as directory:
+def run_alone(options: list[str], environment: dict[str, str]) -> dict[int, str]:
+    """The tests that make clusters of their own: pytest's exit codes, and what it said."""
+    told: dict[int, str] = {}
+    for file in sorted((HERE / "alone").glob("test_*.py")):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", str(file), *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        SERVERS.add(process.pid)
+        said, _ = process.communicate()
+        told[process.returncode] = told.get(process.returncode, "") + said
+    return told
+
+
+def main(options: list[str]) -> int:
+    """Both at once, as much of it is waiting; an exit code."""
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor() as pool:
+        # As it is now: their processes inherit none of what a cluster around this one needs.
         environment = {**os.environ, "WORKBENCH_DATA_DIR": directory}
-        return [subprocess.run(command, env=environment).returncode for command in commands]
+        alone = pool.submit(run_alone, options, environment)
+        codes = {run_within_one(options), *alone.result()}
+        print(*alone.result().values())
+    failed = codes - {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
+    return int(max(failed, default=min(codes)))
 
 
 if __name__ == "__main__":
-    # Before the others: their processes inherit none of what a cluster around this one needs.
-    codes = [*run_alone(sys.argv[1:]), run_within_one(sys.argv[1:])]
-    failed = set(codes) - {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}
-    sys.exit(max(failed, default=min(codes)))
+    sys.exit(main(sys.argv[1:]))
