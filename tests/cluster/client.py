@@ -12,6 +12,8 @@ import httpx
 from django.http import HttpResponse
 from django.test import AsyncClient
 
+from tests.running import NO_CERTIFICATES
+
 # What httpx says by itself, and what an empty jar has.
 NOT_SENT = {b"content-length", b"cookie", b"written-target"}
 # Where a scope has the address as it was written, on its way through Django's client.
@@ -50,7 +52,7 @@ class ClusterClient(AsyncClient):
     def __init__(self, urls: list[str]) -> None:
         super().__init__()
         self._urls = itertools.cycle(urls)
-        self._http = httpx.AsyncClient(trust_env=False, timeout=60)
+        self._http = httpx.AsyncClient(trust_env=False, verify=NO_CERTIFICATES, timeout=60)
 
     def generic(self, method: str, path: str, *args: Any, **more: Any) -> Any:
         """As Django's client, which forgets how the address was written."""

@@ -43,8 +43,7 @@ def _django_db_helper() -> None:
 
 @pytest.fixture
 async def host(settings, transactional_db) -> AsyncIterator[None]:
-    """The cluster whole, and without sessions."""
-    running.current[0].be_whole()
+    """The cluster; when the test is over, whole again and without sessions."""
     yield
     await _close_all()
     await close_engine()

@@ -12,6 +12,7 @@ import psycopg
 
 from tests.cluster.running import RunningCluster, WebProcess
 from tests.cluster.victim import log_of
+from tests.running import NO_CERTIFICATES
 from tests.torture.checker import Told, violations
 
 SOON_SECONDS = 90.0  # for anything that happens in seconds on a machine that is not busy
@@ -26,7 +27,12 @@ class User:
 
     def __init__(self, cluster: RunningCluster, web: WebProcess) -> None:
         self.cluster, self.web = cluster, web
-        self._http = httpx.Client(base_url=self.web.url, trust_env=False, timeout=ANSWER_SECONDS)
+        self._http = httpx.Client(
+            base_url=self.web.url,
+            trust_env=False,
+            verify=NO_CERTIFICATES,
+            timeout=ANSWER_SECONDS,
+        )
 
     def is_there(self) -> bool:
         """Whether the process answers at all."""
