@@ -465,7 +465,7 @@ async def test_runs_come_one_after_the_other(api) -> None:
 @kernel
 async def test_an_interrupt_ends_what_a_shell_started(api) -> None:
     await create(api)
-    result = await call(api, batch(exec="echo up; sh -c 'sleep 60'; exit $?"))
+    result = await call(api, batch(exec="sh -c 'echo up; sleep 60'; exit $?"))
     run_id = result["runId"]
     while "up" not in text_of([result]):
         result = await call(api, {"mode": "continue", "code": "", "runId": run_id})
