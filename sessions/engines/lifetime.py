@@ -21,6 +21,20 @@ def ending_signals() -> list[signal.Signals]:
     return [signal.SIGTERM, signal.SIGINT, *([] if survives else [signal.SIGHUP])]
 
 
+def let_interrupts_through() -> None:
+    """Have programs that are started from now on hear of SIGINT; they inherit what this one does.
+
+    Ray's workers block it. They ignore it as well if Ray was started in the background of a script.
+    To be called before there are other threads: these inherit what is blocked.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Python's own way is for the main thread, which is Ray's.
+        libc = ctypes.CDLL(None)
+        libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+        libc.signal(signal.SIGINT, int(signal.SIG_DFL))
+
+
 def adopt_orphans() -> None:
     """Become the parent of all below this process whose own parents end.
 

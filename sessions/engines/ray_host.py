@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -21,7 +20,12 @@ from django.conf import settings
 
 from sessions.engines import wakeups
 from sessions.engines.assembly import Assembled, SharedStart, assemble_host, own_claim
-from sessions.engines.lifetime import adopt_orphans, keep_reaping, reap_orphans
+from sessions.engines.lifetime import (
+    adopt_orphans,
+    keep_reaping,
+    let_interrupts_through,
+    reap_orphans,
+)
 from sessions.engines.process import HostRunsAlready, end_at_once, only_host
 from sessions.engines.server import answered
 from sessions.exceptions import HostUnavailable
@@ -91,9 +95,8 @@ class RayHost:
         self._claimed.close()
 
     async def _assemble(self) -> Assembled:
-        # Ray's workers block it, and programs inherit what is blocked: nothing could be interrupted.
-        # Before any other thread is made, which inherits it as well.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        # Before any other thread is made.
+        let_interrupts_through()
         await self._be_the_only_one()
         try:
             await self._have_the_name()
