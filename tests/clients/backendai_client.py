@@ -84,7 +84,7 @@ def run_code(session: Any) -> dict[str, Any]:
         "input": loop(session, "query", "print('hi', input('name? '))"),
         "python": loop(session, "batch", "", {"clean": "*", "build": "*", "exec": "*"}),
         "failed": loop(session, "batch", "", {"build": "exit 7", "exec": "touch ran"}),
-        "long": loop(session, "batch", "", {"exec": "echo a; sleep 2.5; echo b"}),
+        "long": loop(session, "batch", "", {"exec": "echo a; sleep 5; echo b"}),
         "completed": complete(session),
     }
     session.interrupt()

@@ -73,24 +73,32 @@ async def test_every_death_has_a_sentence_and_leaves_no_core(siege: Siege) -> No
     await assert_usable(siege)
 
 
+# Each says when it obeys no more.
 STOPS = {
     # What it has printed is on its way for a moment.
-    "stopped": "import os, signal, time; time.sleep(0.3); os.kill(os.getpid(), signal.SIGSTOP)",
+    "stopped": """
+import os, signal, time
+print('ready', flush=True)
+time.sleep(0.3)
+os.kill(os.getpid(), signal.SIGSTOP)
+""",
     "all stopped": """
 import os, signal, subprocess, time
 subprocess.Popen(["sleep", "60"])
+print('ready', flush=True)
 time.sleep(0.3)
 os.kill(-1, signal.SIGSTOP); os.kill(os.getpid(), signal.SIGSTOP)
 """,
     "deaf": """
 import signal, time
 for each in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}: signal.signal(each, signal.SIG_IGN)
+print('ready', flush=True)
 time.sleep(60)
 """,
     "stubborn": """
 import time
 while True:
-    try: time.sleep(60)
+    try: print('ready', flush=True); time.sleep(60)
     except KeyboardInterrupt: print('no')
 """,
 }
@@ -107,8 +115,8 @@ def any_is_stopped(siege: Siege) -> bool:
 async def test_what_does_not_obey_an_interrupt_is_replaced(siege: Siege, name: str) -> None:
     await run(siege.host, "1", identifier=ATTACKER)
     since = len(siege.host.recorder.events)
-    running = asyncio.create_task(siege.attack(f"print('before', flush=True)\n{STOPS[name]}"))
-    await siege.event("stream", since=since, text="before")
+    running = asyncio.create_task(siege.attack(STOPS[name]))
+    await siege.event("stream", since=since, text="ready")
     async with asyncio.timeout(30):
         while "stopped" in name and not any_is_stopped(siege):
             await asyncio.sleep(0.01)
