@@ -47,6 +47,7 @@ def devices(tmp_path: Path) -> Path:
             (directory / name).chmod(0o666)
             (directory / name).write_bytes(b"x")
         except PermissionError:
+            # A right of the machine, nothing that could be installed.
             pytest.skip("only root makes devices, and not on every disk")
     return directory
 

@@ -30,6 +30,7 @@ FILE = bytes(range(256)) * 12_000  # several pieces
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[ClusterOfMachines]:
     """Three machines with hosts; all else is on the one in the middle."""
+    # Without root or namespaces there can be no such machines; what setup installs fails in CI.
     if reason := why_not():
         pytest.skip(reason)
     with Network(), ClusterOfMachines(WORKBENCH_WARM_KERNELS="0") as running:
