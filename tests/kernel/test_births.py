@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import socket
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from sessions.kernels.host import Host
 from sessions.kernels.workspace import workspace_path
 from sessions.kernels.zygotes import Zygote
 from sessions.outcomes import fold
-from tests.hosts import descendants, forked_kernels, needs_walls, run, started_host
+from tests.hosts import ROOT, descendants, forked_kernels, needs_walls, run, started_host
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(400), needs_walls]
 
@@ -213,6 +216,33 @@ async def test_an_ipython_that_is_made_in_another_way_is_not_prepared(
     assert len([each for each in caplog.messages if "are not prepared" in each]) == 1
     assert await printed(host, "print(1)") == "1"
     assert isinstance(process_of(host, "s"), ForkedProcess)
+
+
+def test_a_zygote_whose_host_is_killed_in_a_birth_ends_in_peace():
+    """Forks that could not tell the host of their kernels once went on as zygotes, and broke."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    serving = f"from workbench_zygote import main; main.serve({theirs.fileno()})"
+    zygote = subprocess.Popen(
+        [ROOT / ".venv-kernels/bin/python", "-c", serving],
+        env={"PYTHONPATH": str(zygotes.PACKAGE.parent), "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+        pass_fds=(theirs.fileno(),),
+        stderr=subprocess.PIPE,
+    )
+    theirs.close()
+    with ours, open(os.devnull) as nothing, tempfile.TemporaryFile("w+") as about:
+        ours.send(json.dumps({"modules": [], "prepare": ""}).encode())
+        while "missing" not in json.loads(ours.recv(zygotes.MAX_MESSAGE_BYTES)):
+            pass
+        json.dump({"network": True}, about)
+        about.flush()
+        for number in range(3):
+            about.seek(0)
+            socket.send_fds(ours, [str(number).encode()], [about.fileno(), *[nothing.fileno()] * 3])
+
+    _, complaints = zygote.communicate(timeout=PATIENCE_SECONDS)  # until its forks have ended, too
+
+    assert complaints.decode() == ""
+    assert zygote.returncode == 0
 
 
 def test_a_process_that_has_ended_is_no_kernel():

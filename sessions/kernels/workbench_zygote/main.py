@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import traceback
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from . import keeper, kernel, system, walls
@@ -21,7 +22,7 @@ _OOM_SCORE = "500"
 
 
 def serve(descriptor: int) -> None:
-    """Answer requests until the host closes the other end.
+    """Answer requests until the host closes the other end, or is gone.
 
     The first message tells what to import; the answers, what is being imported, and when that is
     done.
@@ -38,20 +39,27 @@ def serve(descriptor: int) -> None:
     kernel.freeze()
     _tell(channel, missing=missing, unprepared=unprepared)
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, 32, _MAX_DESCRIPTORS)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(channel, 32, _MAX_DESCRIPTORS)
+        except ConnectionError:  # the host was killed, with answers of ours unread
+            return
         if not message:
             return
         try:
-            if os.fork() == 0:
-                _give_birth(channel, int(message), descriptors)
+            process = os.fork()
         except OSError as error:
             _tell(channel, birth=int(message), failed=str(error))
+        else:
+            if process == 0:
+                _give_birth(channel, int(message), descriptors)
         for each in descriptors:
             os.close(each)
 
 
 def _tell(channel: socket.socket, **what: Any) -> None:
-    channel.send(json.dumps(what).encode())
+    """Tell the host; one that was killed meanwhile needs to know nothing."""
+    with suppress(ConnectionError):
+        channel.send(json.dumps(what).encode())
 
 
 def _give_birth(channel: socket.socket, number: int, descriptors: list[int]) -> NoReturn:
