@@ -173,6 +173,8 @@ class LiveKernel:
         self._is_ready = False
         # Which limit it is ended for; empty while there is none.
         self._limit = ""
+        # A connection was cut.
+        self._is_lost = False
         # Of the session that it waited for; the walls of others have theirs from the start.
         self._variables: dict[str, str] = {}
         self._manager = AsyncKernelManager(
@@ -294,6 +296,11 @@ class LiveKernel:
     def is_stopping(self) -> bool:
         """Somebody called ``stop``."""
         return self._stop is not None
+
+    @property
+    def is_doomed(self) -> bool:
+        """Its process is ended for a limit, or cannot be reached any more: its death follows."""
+        return bool(self._limit) or self._is_lost
 
     async def _end(self) -> None:
         process = self._manager.provisioner
@@ -598,6 +605,7 @@ class LiveKernel:
     def _lost(self, channel: str) -> None:
         """The connection of a channel was cut: then the kernel cannot be used any more."""
         if not self.is_stopping:
+            self._is_lost = True
             self._spawn(self._end_lost(), f"lost {channel}")
 
     async def _end_lost(self) -> None:

@@ -130,7 +130,7 @@ class CodeRunner:
     async def _kernel_for(self, execution: LiveExecution) -> LiveKernel | None:
         """The kernel to run on; None if the execution was interrupted while it started."""
         kernel = self._slot.running()
-        if kernel is not None and not execution.interrupted.done():
+        if kernel and not (kernel.is_doomed or execution.interrupted.done()):
             return kernel
         waiting = asyncio.create_task(self._slot.kernel(), name="wait for the kernel")
         try:

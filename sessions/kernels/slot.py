@@ -50,14 +50,18 @@ class KernelSlot:
     async def kernel(self) -> LiveKernel:
         """The kernel, started if there is none. Cancelling stops the waiting, not the start.
 
-        If the kernel is replaced meanwhile, it is the new one. Raises KernelStartFailed,
-        SessionNotFound.
+        If the kernel is replaced meanwhile, it is the new one; one that is about to die is not
+        given to anybody. Raises KernelStartFailed, SessionNotFound.
         """
         while True:
             start = self.start()
             await asyncio.wait({start})
-            if not start.cancelled():
-                return start.result()
+            if start.cancelled():
+                continue
+            kernel = start.result()
+            if not kernel.is_doomed:
+                return kernel
+            await asyncio.wait({kernel.death})
 
     def running(self) -> LiveKernel | None:
         """The kernel, if it has started."""

@@ -102,6 +102,22 @@ async def test_a_question_during_a_restart_is_answered_by_the_new_kernel(host):
     assert (await run(host, "1"))["state"] == "succeeded"
 
 
+async def test_what_comes_while_a_kernel_is_ended_runs_on_the_next(host):
+    """It was sent to the kernel that was being killed for too much memory, and failed with it."""
+    await run(host, "kept = 1")
+    kernel = host._sessions.find(None, "s")._slot.running()
+
+    kernel.exceed("It used too much.")
+    assert not kernel.death.done()
+    result, answer = await asyncio.gather(
+        run(host, "print('kept' in globals())"), host.complete(**NAMED, code="kep", cursor=3)
+    )
+
+    assert (result["state"], result["reason"]) == ("succeeded", "")
+    assert fold(result["events"]).stdout == "False\n"
+    assert answer["matches"] == []
+
+
 async def test_a_session_closes_while_its_kernel_starts(host):
     await host.open_session(**NAMED, origin="test")
     waiting = asyncio.create_task(run(host, "1"))
