@@ -86,6 +86,25 @@ class Member:
     left: threading.Event
     # Since when it owes an answer, on the monotonic clock; None while it gives them.
     silent_since: float | None = None
+    # What its clock said when it last answered, and what ours said when that came, in seconds. None
+    # for a host of before it told.
+    clocks: tuple[float, float] | None = None
+
+    def set_clock(self, answer: dict[str, Any]) -> None:
+        """Take note of the time that it tells with each answer."""
+        if "clock" in answer:
+            self.clocks = (answer["clock"], time.monotonic())
+
+    def deadline(self) -> tuple[float | None, float]:
+        """Until when it may begin with a call, on its clock and on ours.
+
+        Ours is never the earlier one, as its answer took a while: who waits until then knows that
+        it has begun, or never will. None, and no time to wait, if its clock is not known.
+        """
+        if self.clocks is None:
+            return None, 0.0
+        its, ours = self.clocks
+        return its + PATIENCE_SECONDS, ours + PATIENCE_SECONDS
 
     def hear(self, offer: dict[str, Any]) -> None:
         """What it says by the verb ``offer``."""
@@ -377,6 +396,7 @@ class Cluster:
             return
         offer = answer["result"]
         if node.member is not None and node.member.name == offer["host"]:
+            node.member.set_clock(answer)
             node.member.hear(offer)
             return
         node.member = Member(
@@ -391,6 +411,7 @@ class Cluster:
             is_draining=offer["is_draining"],
             left=self._left,
         )
+        node.member.set_clock(answer)
 
     def _give_up_missing(self) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import time
 from collections import OrderedDict
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any
@@ -228,21 +229,38 @@ class RayEngine:
     async def _ask(
         self, known: Cluster, member: Member, verb: str, arguments: dict[str, Any]
     ) -> Any:
-        """Raises what the verb raises, or HostUnavailable.
+        """Raises what the verb raises, or HostUnavailable."""
+        answer: dict[str, Any] = {"is_late": True}
+        while answer.get("is_late"):  # then it did nothing, and has told its time
+            if member.is_hung:
+                raise HostUnavailable(NOT_THERE)
+            answer = await self._answer(known, member, verb, arguments)
+            member.set_clock(answer)
+        if "error" in answer:
+            raise WorkbenchError.from_wire(answer["error"])
+        return answer["result"]
 
-        As long as the host answers others, it may take as long as it likes.
+    async def _answer(
+        self, known: Cluster, member: Member, verb: str, arguments: dict[str, Any]
+    ) -> dict[str, Any]:
+        """What RayHost.call returns. Raises HostUnavailable.
+
+        As long as the host answers others, it may take as long as it likes. What it has not begun
+        when it is given up, it does not begin.
         """
-        about = (trace.request_id.get(), tuple(trace.asker.get()))
-        if member.is_hung:
-            raise HostUnavailable(NOT_THERE)
+        about: tuple[Any, ...] = (trace.request_id.get(), tuple(trace.asker.get()))
+        until, until_here = member.deadline()
+        if until is not None:
+            about = (*about, until)
         answered = asyncio.wrap_future(known.send(member, verb, arguments, *about))
         try:
             while not (await asyncio.wait({answered}, timeout=LOOK_SECONDS))[0]:
                 if member.left.is_set():
                     raise HostUnavailable(LEFT)
-                if member.is_hung:
+                if member.is_hung and time.monotonic() > until_here:
                     raise HostUnavailable(NOT_THERE)
-            answer = answered.result()
+            answer: dict[str, Any] = answered.result()
+            return answer
         except RayActorError as error:
             known.lost(member)
             raise HostUnavailable(HUNG_UP) from error
@@ -250,9 +268,6 @@ class RayEngine:
             raise HostUnavailable("The cluster does not pass this on. Try again.") from error
         finally:
             answered.cancel()
-        if "error" in answer:
-            raise WorkbenchError.from_wire(answer["error"])
-        return answer["result"]
 
 
 async def _cluster() -> Cluster:

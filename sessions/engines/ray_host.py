@@ -41,6 +41,11 @@ LOOK_SECONDS = 0.2
 logger = logging.getLogger(__name__)
 
 
+def _clock() -> float:
+    """Seconds. It goes on while the process is stopped or the machine sleeps, and is never set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class NameTaken(Exception):
     """Another node has a host of this name."""
 
@@ -66,21 +71,29 @@ class RayHost:
         self._keeping: set[asyncio.Task[None]] = set()
 
     async def call(
-        self, verb: str, arguments: dict[str, Any], request: str, asker: tuple[str, ...]
+        self,
+        verb: str,
+        arguments: dict[str, Any],
+        request: str,
+        asker: tuple[str, ...],
+        until: float | None = None,
     ) -> dict[str, Any]:
-        """See server.answered. Waits for the host to be there.
+        """See server.answered; with the time here, as "clock". Waits for the host to be there.
 
-        A host that cannot start says why: its errors mean nothing to other processes.
+        After ``until``, by that clock, nothing is done, and the answer is "is_late". None: whenever
+        it comes. A host that cannot start says why: its errors mean nothing to other processes.
         """
         try:
             host, _ = await self._start.wait()
         except Exception as error:
             logger.exception("the kernel host does not start")
             return {"error": HostUnavailable(f"The kernel host does not start: {error}").to_wire()}
+        if until is not None and _clock() > until:
+            return {"is_late": True, "clock": _clock()}
         call = asyncio.create_task(answered(host, verb, arguments, request, asker), name=verb)
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
-        return await asyncio.shield(call)
+        return {**await asyncio.shield(call), "clock": _clock()}
 
     async def stop(self, reason: str) -> None:
         """End the kernels in order; the next host of the name takes the sessions back."""
