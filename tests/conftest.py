@@ -26,6 +26,8 @@ hypothesis.settings.load_profile("untimed")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As when a shell runs the tests in the background. The server's programs would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Who ends a run in this way, as `timeout` does, wants what fixtures have started to be ended too.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 # What Django makes of the models when the tables are made: the same after every test.
