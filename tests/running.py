@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +29,17 @@ STOP_SECONDS = 40.0
 
 # For clients that speak to this machine, in the clear: each would read all authorities' certificates.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+REQUEST_SECONDS = 60.0
+# For requests to servers of tests, as httpx has functions: each over a connection of its own, past
+# this machine's proxies, and patient, for there may be much else to do.
+http = httpx.Client(
+    trust_env=False,
+    verify=NO_CERTIFICATES,
+    timeout=REQUEST_SECONDS,
+    limits=httpx.Limits(max_keepalive_connections=0),
+)
+http.cookies.jar.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # it keeps none
 
 # Not random's own: each test begins with the same seed.
 _at_random = random.SystemRandom()
@@ -70,7 +82,7 @@ class RunningServer:
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 url = f"{self.url}/healthz"
-                if httpx.get(url, trust_env=False, verify=NO_CERTIFICATES).status_code == 200:
+                if http.get(url).status_code == 200:
                     return self
             except httpx.TransportError:
                 pass

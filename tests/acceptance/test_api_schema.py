@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 import requests
 import schemathesis
@@ -16,7 +15,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.openapi.checks import IgnoredAuth
 from schemathesis.specs.openapi.checks import ignored_auth
 
-from tests.running import RunningServer, made_key
+from tests.running import RunningServer, http, made_key
 from workbench.api.schema import as_json
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
@@ -130,8 +129,8 @@ class Place:
     def send(self, method: str, address: str, **options: Any) -> Any:
         """Send what has to succeed; the JSON that comes back, None for anything else."""
         url = f"{self.server.url}{address}"
-        options = {"headers": self.headers, "timeout": SECONDS, "trust_env": False, **options}
-        answer = httpx.request(method, url, **options)
+        options = {"headers": self.headers, "timeout": SECONDS, **options}
+        answer = http.request(method, url, **options)
         is_json = answer.raise_for_status().headers.get("Content-Type") == "application/json"
         return answer.json() if is_json else None
 

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.running import ROOT, RunningServer
+from tests.running import ROOT, RunningServer, http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
@@ -31,13 +30,12 @@ def command(server: RunningServer, *arguments: str) -> str:
 
 
 def run(server: RunningServer, code: str, operation: str) -> Any:
-    answer = httpx.post(
+    answer = http.post(
         f"{server.url}/executions",
         params={"identifier": "s"},
         json={"code": code},
         headers={"operation-id": operation},
         timeout=120,
-        trust_env=False,
     )
     answer.raise_for_status()
     return answer.json()
@@ -56,9 +54,7 @@ def test_a_copy_goes_on_where_the_server_was(tmp_path: Path) -> None:
     other.log = tmp_path / "log/log"  # the directory has to be empty
     assert "Restored into" in command(other, "restore", str(backup))
     with other:
-        again = httpx.get(
-            f"{other.url}/executions/first", params={"identifier": "s"}, trust_env=False
-        ).json()
+        again = http.get(f"{other.url}/executions/first", params={"identifier": "s"}).json()
         assert again["result"]["stdout"] == first["result"]["stdout"] == "said\n"
         note = run(other, "open('note').read()", "third")
         assert note["result"]["executionResult"] == "kept"

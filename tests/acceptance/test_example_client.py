@@ -8,10 +8,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import httpx
 import pytest
 
-from tests.running import ROOT, RunningServer, made_key
+from tests.running import ROOT, RunningServer, http, made_key
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -117,4 +116,4 @@ def test_readers_that_leave_are_let_go(server, session):
         assert next(session.events())["number"] == 1
 
     assert session.run("'alive'")["state"] == "succeeded"
-    assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+    assert http.get(f"{server.url}/healthz").status_code == 200

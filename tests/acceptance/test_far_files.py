@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.running import STOP_SECONDS, RunningServer
+from tests.running import STOP_SECONDS, RunningServer, http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -79,7 +79,7 @@ class FarServer(RunningServer):
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                if httpx.get(f"{self.url}/healthz", trust_env=False).status_code == 200:
+                if http.get(f"{self.url}/healthz").status_code == 200:
                     return
             except httpx.TransportError:
                 pass

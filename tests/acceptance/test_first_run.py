@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.running import ROOT, RunningServer
+from tests.running import ROOT, RunningServer, http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -38,9 +38,7 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
 
 def run(address: str, code: str) -> httpx.Response:
     """Run code through the Azure contract."""
-    return httpx.post(
-        f"{address}/executions", params=AZURE_ID, json={"code": code}, timeout=30, trust_env=False
-    )
+    return http.post(f"{address}/executions", params=AZURE_ID, json={"code": code}, timeout=30)
 
 
 def test_first_run_in_a_deep_directory(server: RunningServer) -> None:
@@ -51,11 +49,9 @@ def test_first_run_in_a_deep_directory(server: RunningServer) -> None:
         assert response.json()["result"]["executionResult"] == 42
 
     assert stat.S_IMODE(server.data_dir.stat().st_mode) == 0o700
-    listed = httpx.get(f"{server.url}/files", params=AZURE_ID, trust_env=False)
+    listed = http.get(f"{server.url}/files", params=AZURE_ID)
     assert listed.json() == {"value": []}
-    page = httpx.get(
-        server.url, headers={"Accept": "text/html"}, follow_redirects=True, trust_env=False
-    )
+    page = http.get(server.url, headers={"Accept": "text/html"}, follow_redirects=True)
     assert page.status_code == 200
     assert page.url.path == "/workbench/"
 

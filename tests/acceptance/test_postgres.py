@@ -106,6 +106,12 @@ async def frame_of(socket: Any, *kinds: str) -> dict[str, Any]:
                 return frame
 
 
+async def event_of(socket: Any, kind: str) -> None:
+    """Return once a session has an event of that type."""
+    while kind not in {each["type"] for each in (await frame_of(socket, "events"))["events"]}:
+        pass
+
+
 async def numbers_until_finished(socket: Any) -> list[int]:
     """The numbers of a session's events, up to the end of an execution."""
     numbers: list[int] = []
@@ -149,7 +155,7 @@ async def test_nothing_is_lost_or_written_twice_while_it_is_away(
         stream = asyncio.create_task(streamed(client, session, begun))
         await begun.wait()
         running = asyncio.create_task(run(client, session, COUNT_SLOWLY))
-        await frame_of(socket, "events")
+        await event_of(socket, "stream")  # from here on it needs nothing of the database
         tried = server.log.read_text().count(TRIED)
         postgres.stop(how)
         # As long as the code runs, and longer.

@@ -17,7 +17,7 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from tests.running import START_SECONDS, STOP_SECONDS, RunningServer, made_key
+from tests.running import START_SECONDS, STOP_SECONDS, RunningServer, http, made_key
 from tests.services.redis import PASSWORD, RunningRedis, needs_redis
 from workbench.access import signatures
 from workbench.access.signatures import Signed
@@ -61,7 +61,7 @@ class Servers:
     def post(self, server: RunningServer, path: str, **more: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {self.key['key']}", **more.pop("headers", {})}
         address = f"{server.url}{path}"
-        return httpx.post(address, headers=headers, timeout=WAIT_SECONDS, trust_env=False, **more)
+        return http.post(address, headers=headers, timeout=WAIT_SECONDS, **more)
 
     @contextmanager
     def socket(self, server: RunningServer, path: str) -> Iterator[ClientConnection]:
@@ -100,7 +100,7 @@ def wait_for(server: RunningServer) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         try:
-            if httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200:
+            if http.get(f"{server.url}/healthz").status_code == 200:
                 return
         except httpx.TransportError:
             pass

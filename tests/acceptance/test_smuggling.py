@@ -10,10 +10,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import httpx
 import pytest
 
-from tests.running import RunningServer, made_key
+from tests.running import RunningServer, http, made_key
 
 pytestmark = pytest.mark.acceptance
 
@@ -92,9 +91,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Closed]:
     with server:
         headers = dict([ada.decode().split(": ")])
         sessions = f"{server.url}/api/v1/sessions"
-        opened = httpx.post(
-            sessions, json={"identifier": NAME.decode()}, headers=headers, trust_env=False
-        )
+        opened = http.post(sessions, json={"identifier": NAME.decode()}, headers=headers)
         assert opened.status_code == 201
         yield Closed(server, ada, bob, opened.json()["id"].encode())
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import (
@@ -21,7 +20,7 @@ from playwright.async_api import (
 )
 
 from tests.browser.notebook import Notebook
-from tests.running import RunningServer, made_person
+from tests.running import RunningServer, http, made_person
 
 HERE = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -158,10 +157,10 @@ def identifier() -> str:
 @pytest_asyncio.fixture(loop_scope="module")
 async def notebook(server: RunningServer, page: Page, identifier: str) -> AsyncIterator[Notebook]:
     """The empty notebook of a new session, open and live; closed with the test, whatever runs."""
-    answer = httpx.post(f"{server.url}/api/v1/sessions", json={"identifier": identifier})
+    answer = http.post(f"{server.url}/api/v1/sessions", json={"identifier": identifier})
     assert answer.status_code == 201
     notebook = Notebook(page, server.url, answer.json()["id"], identifier)
     await notebook.open()
     yield notebook
     stop = f"{server.url}/.management/stopSession"
-    httpx.post(stop, params={"identifier": notebook.id}, timeout=60)
+    http.post(stop, params={"identifier": notebook.id}, timeout=60)

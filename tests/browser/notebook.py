@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import httpx
 from playwright.async_api import Locator, Page, expect
+
+from tests.running import http
 
 
 class Notebook:
@@ -102,7 +103,7 @@ class Notebook:
 
     def execute(self, code: str) -> dict[str, Any]:
         """Run code as a program does, through Azure's contract."""
-        answer = httpx.post(
+        answer = http.post(
             f"{self.server}/executions",
             params={"api-version": "2025-10-02-preview", "identifier": self.identifier},
             json={"code": code},

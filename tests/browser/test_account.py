@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import PERSON, log_in
 from tests.browser.test_reach import PHONE, violations, width_beyond
-from tests.running import RunningServer
+from tests.running import RunningServer, http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
 
 def status_with(server: RunningServer, key: str, path: str = "/api/v1/keys") -> int:
     headers = {"Authorization": f"Bearer {key}"}
-    return httpx.get(server.url + path, headers=headers, trust_env=False).status_code
+    return http.get(server.url + path, headers=headers).status_code
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from playwright.async_api import expect
+
+from tests.running import http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 
 async def test_every_operation_is_shown_and_can_be_tried(url, page):
-    schema = httpx.get(f"{url}/api/v1/schema/").json()
+    schema = http.get(f"{url}/api/v1/schema/").json()
 
     await page.goto(f"{url}/api/v1/docs/")
 

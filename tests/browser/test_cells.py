@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-import httpx
 import nbformat
 import pytest
 from playwright.async_api import expect
+
+from tests.running import http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -254,7 +255,7 @@ async def test_other_exports_hold_the_code(notebook, ending, sign):
     await notebook.add("answer = 42")
     await notebook.is_saved()
 
-    answer = httpx.get(f"{notebook.server}/api/v1/sessions/{notebook.id}/notebook.{ending}")
+    answer = http.get(f"{notebook.server}/api/v1/sessions/{notebook.id}/notebook.{ending}")
 
     assert answer.status_code == 200
     assert "attachment" in answer.headers["Content-Disposition"]

@@ -13,7 +13,7 @@ import pytest_asyncio
 from playwright.async_api import CDPSession, Locator, Page, expect
 
 from tests.browser.notebook import Notebook
-from tests.running import RunningServer
+from tests.running import RunningServer, http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -80,7 +80,7 @@ class FilesPanel:
         self, method: str, route: str, content: bytes | str = b"", **query: str
     ) -> httpx.Response:
         url = f"{self.notebook.server}/api/v1/sessions/{self.notebook.id}/{route}"
-        answer = httpx.request(method, url, params=query, content=content)
+        answer = http.request(method, url, params=query, content=content)
         answer.raise_for_status()
         return answer
 
@@ -236,7 +236,7 @@ async def test_several_taken_names_are_replaced_at_once(files, problems):
 async def narrow_files(page: Page, tmp_path: Path):
     """The panel of a server that takes files of up to 1,000 bytes."""
     with RunningServer(tmp_path, WORKBENCH_MAX_UPLOAD_BYTES="1000") as server:
-        answer = httpx.post(f"{server.url}/api/v1/sessions", json={"identifier": "narrow"})
+        answer = http.post(f"{server.url}/api/v1/sessions", json={"identifier": "narrow"})
         notebook = Notebook(page, server.url, answer.json()["id"], "narrow")
         yield FilesPanel(notebook)
         await page.goto("about:blank")

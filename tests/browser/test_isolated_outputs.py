@@ -6,11 +6,11 @@ import json
 import re
 from typing import Any
 
-import httpx
 import pytest
 from playwright.async_api import Frame, FrameLocator, Page, expect
 
 from tests.browser.notebook import Notebook
+from tests.running import http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -51,7 +51,7 @@ async def move(slider: FrameLocator, key: str = "ArrowRight") -> None:
 def upload(notebook: Notebook, name: str) -> None:
     """Put an empty file into the workspace."""
     address = f"{notebook.server}/api/v1/sessions/{notebook.id}/files/content?path={name}"
-    answer = httpx.put(address, content=b"")
+    answer = http.put(address, content=b"")
     assert answer.is_success, answer.text
 
 
@@ -59,7 +59,7 @@ def open_file(notebook: Notebook, cells: list[dict[str, Any]], metadata: dict[st
     """Replace the notebook by what an .ipynb file has."""
     document = {"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
     address = f"{notebook.server}/api/v1/sessions/{notebook.id}/notebook?mode=replace"
-    answer = httpx.put(address, content=json.dumps(document))
+    answer = http.put(address, content=json.dumps(document))
     assert answer.is_success, answer.text
 
 
@@ -83,7 +83,7 @@ def answers_to_frames(page: Page) -> list[str]:
 
 def files_of_default(server: str) -> str:
     """What is in the session that ``POST /execute`` uses; a refusal if there is none."""
-    return httpx.get(f"{server}/api/v1/sessions/default/files").text
+    return http.get(f"{server}/api/v1/sessions/default/files").text
 
 
 # Plots and pages

@@ -20,7 +20,7 @@ import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 from playwright.async_api import Error as PlaywrightError
 
-from tests.running import RunningServer, made_key
+from tests.running import RunningServer, http, made_key
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -87,9 +87,7 @@ class Server:
             return client.cookies["sessionid"]
 
     def ask(self, method: str, path: str, **more: Any) -> Any:
-        answer = httpx.request(
-            method, self.url + path, headers=self.headers, trust_env=False, timeout=60, **more
-        )
+        answer = http.request(method, self.url + path, headers=self.headers, timeout=60, **more)
         answer.raise_for_status()
         return answer
 

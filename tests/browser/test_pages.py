@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 from playwright.async_api import expect
+
+from tests.running import http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 
 async def test_the_list_is_searched_and_closes_a_session_after_asking(url, page, identifier):
-    httpx.post(f"{url}/api/v1/sessions", json={"identifier": identifier}).raise_for_status()
+    http.post(f"{url}/api/v1/sessions", json={"identifier": identifier}).raise_for_status()
     await page.goto(f"{url}/workbench/")
     await page.locator("[data-search]").fill(f"{identifier} python3")
     row = page.locator(".session-row:visible")
@@ -25,7 +26,7 @@ async def test_the_list_is_searched_and_closes_a_session_after_asking(url, page,
 
 
 def test_an_unknown_session_leads_back_to_the_list(url):
-    answer = httpx.get(f"{url}/workbench/<nobody>/")
+    answer = http.get(f"{url}/workbench/<nobody>/")
 
     assert answer.status_code == 404
     assert "&lt;nobody&gt;" in answer.text
@@ -34,7 +35,7 @@ def test_an_unknown_session_leads_back_to_the_list(url):
 
 @pytest.mark.parametrize("path", ["/workbench/", "/workbench/nobody/"])
 def test_the_pages_carry_a_strict_policy(url, path):
-    policy = httpx.get(f"{url}{path}").headers["content-security-policy"]
+    policy = http.get(f"{url}{path}").headers["content-security-policy"]
 
     assert "script-src 'self';" in policy
     assert "unsafe" not in policy

@@ -6,9 +6,10 @@ import re
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from playwright.async_api import Page, expect
+
+from tests.running import http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -22,7 +23,7 @@ answer = 42
 def run(url: str, name: str, code: str) -> dict[str, Any]:
     """Run code in the session of that name as a program would; its answer."""
     address = f"{url}/executions?api-version=2025-10-02-preview&identifier={name}"
-    answer = httpx.post(address, json={"code": code}, timeout=60)
+    answer = http.post(address, json={"code": code}, timeout=60)
     answer.raise_for_status()
     answered: dict[str, Any] = answer.json()
     return answered

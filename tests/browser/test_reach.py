@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.notebook import Notebook
-from tests.running import RunningServer
+from tests.running import RunningServer, http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
 
@@ -127,7 +126,7 @@ async def test_the_list_of_sessions_is_accessible(
     server: RunningServer, themed: Page, barriers: Any
 ):
     for name in ("reach-one", "reach-two"):
-        httpx.post(f"{server.url}/api/v1/sessions", json={"identifier": name})
+        http.post(f"{server.url}/api/v1/sessions", json={"identifier": name})
 
     await themed.goto(f"{server.url}/workbench/")
     await expect(themed.locator("[data-connection]")).to_have_attribute("data-state", "live")

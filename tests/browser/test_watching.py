@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Locator, expect
 
 from tests.browser.notebook import Notebook
-from tests.running import RunningServer
+from tests.running import RunningServer, http
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -50,7 +49,7 @@ class Programs:
             body = {"mode": "continue", "code": ""}
 
     def _post(self, path: str, query: dict[str, str] | None = None, **body: Any) -> dict[str, Any]:
-        answer = httpx.post(f"{self.server}{path}", params=query, json=body, timeout=30)
+        answer = http.post(f"{self.server}{path}", params=query, json=body, timeout=30)
         answer.raise_for_status()
         answered: dict[str, Any] = answer.json()
         return answered

@@ -12,7 +12,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.running import RunningServer
+from tests.running import RunningServer, http
 
 pytestmark = [pytest.mark.clients, pytest.mark.acceptance, pytest.mark.timeout(120)]
 
@@ -152,7 +152,7 @@ def test_asynchronous_execution_with_its_own_id(client: httpx.Client) -> None:
     assert location.startswith(f"{str(client.base_url).rstrip('/')}/executions/my-id?")
 
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while (body := httpx.get(location, trust_env=False).json())["status"] == "Running":
+    while (body := http.get(location).json())["status"] == "Running":
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert (body["id"], body["status"]) == ("my-id", "Succeeded")

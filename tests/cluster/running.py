@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tests.running import NO_CERTIFICATES, ROOT, SERVERS, children_of, free_port
+from tests.running import ROOT, SERVERS, children_of, free_port, http
 from tests.services.postgres import PostgresServer
 from tests.services.redis import PASSWORD, RunningRedis
 
@@ -75,9 +75,7 @@ class WebProcess:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             with suppress(httpx.TransportError):
-                answer = httpx.get(
-                    f"{self.url}/healthz", trust_env=False, verify=NO_CERTIFICATES, timeout=30
-                )
+                answer = http.get(f"{self.url}/healthz", timeout=30)
                 if answer.status_code == 200 and len(answer.json()["hosts"]) >= hosts:
                     return
             time.sleep(0.1)

@@ -11,23 +11,21 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from tests.hostility import assert_refused, program
 from tests.hosts import ROOT, descendants
-from tests.running import RunningServer
+from tests.running import RunningServer, http
 
 pytestmark = [pytest.mark.kernel, pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 
 def execute(server: RunningServer, identifier: str, code: str) -> Any:
-    response = httpx.post(
+    response = http.post(
         f"{server.url}/executions",
         params={"identifier": identifier},
         json={"code": code, "codeInputType": "inline", "executionType": "synchronous"},
         timeout=60,
-        trust_env=False,
     )
     assert response.status_code < 300, response.text
     return response.json()
@@ -66,7 +64,7 @@ def test_keys_database_and_doors_of_the_server_are_out_of_reach(tmp_path: Path) 
             outcomes = json.loads(said.strip().splitlines()[-1])
             assert_refused({k: v for k, v in outcomes.items() if "netlink" not in k})
         assert "still" in printed(execute(server, "neighbour", "print('still')"))
-        assert httpx.get(f"{server.url}/healthz", trust_env=False).status_code == 200
+        assert http.get(f"{server.url}/healthz").status_code == 200
 
     with closing(sqlite3.connect(data_dir / "workbench.sqlite3")) as database:
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
