@@ -86,31 +86,45 @@ kernels() {
     fi
 }
 
-python=$(find_python)
-case "${1:-run}" in
-run)
-    debian_packages bwrap:bubblewrap
-    environment .venv server
-    [ "${WORKBENCH_ENGINE:-}" != ray ] || environment .venv cluster
-    kernels
-    ;;
-test)
-    debian_packages bwrap:bubblewrap chromium:chromium curl:curl node:nodejs \
-        pg_lsclusters:postgresql redis-server:redis-server ip:iproute2
-    environment .venv server cluster dev
-    kernels
+clients() {
     environment .venv-clients/langchain client-langchain
     environment .venv-clients/autogen client-autogen
     environment .venv-clients/backendai client-backendai
+}
+
+# Several steps at once: each waits for the network now and then, and keeps one processor busy.
+together() { # command...
+    local steps=() command each failed=
+    set -m # their own process groups; an interrupt reaches them through ours
+    for command in "$@"; do
+        $command </dev/null &
+        steps+=($!)
+    done
+    set +m
+    trap 'kill -- "${steps[@]/#/-}" 2>/dev/null; exit 130' INT TERM
+    for each in "${steps[@]}"; do wait "$each" || failed=1; done
+    trap - INT TERM
+    [ -z "$failed" ] || exit 1
+}
+
+python=$(find_python)
+case "${1:-run}" in
+run)
+    server=server
+    [ "${WORKBENCH_ENGINE:-}" != ray ] || server="server cluster"
+    together "debian_packages bwrap:bubblewrap" "environment .venv $server" kernels
+    ;;
+test)
+    packages="bwrap:bubblewrap chromium:chromium curl:curl node:nodejs pg_lsclusters:postgresql"
+    packages+=" redis-server:redis-server ip:iproute2"
+    together "debian_packages $packages" "environment .venv server cluster dev" kernels clients
     ;;
 lint)
     environment .venv server cluster dev
     ;;
 bench)
-    debian_packages bwrap:bubblewrap chromium:chromium
-    environment .venv server dev
-    kernels
-    environment .venv-bench bench
+    together "debian_packages bwrap:bubblewrap chromium:chromium" "environment .venv server dev" \
+        kernels "environment .venv-bench bench"
     ;;
 *)
     fail "usage: .setup/setup.sh run|test|lint|bench"

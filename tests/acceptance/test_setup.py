@@ -5,15 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
+from sessions.engines.lifetime import has_ended
 from tests.running import ROOT
 
 pytestmark = pytest.mark.acceptance
 
+WAIT_SECONDS = 60.0
+# The script that is tried here would change the machine; in CI it is there, or this fails.
+needs_bubblewrap = pytest.mark.skipif(
+    shutil.which("bwrap") is None and "CI" not in os.environ,
+    reason="it would install bubblewrap: .setup/setup.sh test",
+)
 # Does what it is asked for as far as setup.sh can see, and writes down what that was.
 PYTHON = """#!/bin/sh
 echo "$*" >>"${0%/bin/python}/asked"
@@ -49,11 +58,64 @@ def set_up(place: Path) -> int:
     return sum("jedi" in line for line in asked)
 
 
-# The script that is tried here would change the machine; in CI it is there, or this fails.
-@pytest.mark.skipif(
-    shutil.which("bwrap") is None and "CI" not in os.environ,
-    reason="it would install bubblewrap: .setup/setup.sh test",
-)
+# What pip does if it is asked for something: it says so, and either never comes to an end, or to
+# a bad one.
+HANGS = """#!/bin/sh
+echo $$ >"${0%/bin/python}/asked"
+exec sleep 3600
+"""
+FAILS = """#!/bin/sh
+echo $$ >"${0%/bin/python}/asked"
+exit 1
+"""
+
+
+def begun(place: Path, **pips: str) -> subprocess.Popen[bytes]:
+    """It runs there, and has asked pip for both environments, each of which behaves like that."""
+    shutil.copytree(ROOT / ".setup", place / ".setup", ignore=shutil.ignore_patterns("vendor"))
+    asked = []
+    for name, pip in pips.items():
+        folder = place / f".{name.replace('_', '-')}"
+        installed(folder)
+        (folder / "bin/python").write_text(pip)
+        asked.append(folder / "asked")
+    process = subprocess.Popen(
+        [place / ".setup/setup.sh", "run"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not all(file.exists() and file.read_text() for file in asked):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_who_interrupts_it_interrupts_all_that_it_does(tmp_path, signum):
+    process = begun(tmp_path, venv=HANGS, venv_kernels=HANGS)
+    pips = [int((tmp_path / name / "asked").read_text()) for name in (".venv", ".venv-kernels")]
+
+    process.send_signal(signum)
+
+    assert process.wait(WAIT_SECONDS) == 130
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not all(has_ended(pid) for pid in pips):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@needs_bubblewrap
+@pytest.mark.parametrize("failing", ["venv", "venv_kernels"])
+def test_it_fails_if_anything_of_it_fails(tmp_path, failing):
+    pips = {"venv": PYTHON, "venv_kernels": PYTHON, failing: FAILS}
+
+    assert begun(tmp_path, **pips).wait(WAIT_SECONDS) == 1
+
+
+@needs_bubblewrap
 def test_jedis_types_are_made_once_in_each_place(tmp_path):
     """They are found by their paths: in another place they would only be in the way."""
     here, there = tmp_path / "here", tmp_path / "there"
