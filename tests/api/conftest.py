@@ -13,6 +13,12 @@ from workbench.access import callers
 from workbench.access.failures import Failures
 
 
+@pytest.fixture(autouse=True)
+def cheap_passwords(settings) -> None:
+    """A hash that takes a fifth of a second is for those who guess; tests make many users."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
 @pytest.fixture
 async def session(host: None) -> Session:
     """A session named "s" that has ended; its notebook lives on."""

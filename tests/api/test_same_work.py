@@ -32,6 +32,11 @@ HASHES = ("sha256", "sha512", "digest", "hexdigest", "new", "pbkdf2_hmac", "comp
 HASHING = {"_hashlib", "_operator", "_sha2", "hmac", "hashlib"}
 
 
+@pytest.fixture
+def cheap_passwords() -> None:
+    """As on a server: it is about that work."""
+
+
 def work_of(act: Callable[[], Any]) -> tuple[Counter[str], list[str]]:
     """What of hashing and comparing is called, and how the statements to the database begin."""
     called: Counter[str] = Counter()
