@@ -346,6 +346,7 @@ async def test_a_taken_name_is_refused_and_escape_gives_up(files, problems):
 async def test_a_file_is_deleted_after_a_question(files):
     for name in ("a", "b", "c"):
         files.write(name, name)
+        await expect(files.row(name)).to_be_visible()  # else b may be the last that was seen
     await files.row("b").focus()
     await files.page.keyboard.press("Delete")
     dialog = files.page.get_by_role("dialog", name="Delete b?")
