@@ -415,6 +415,8 @@ class Host:
                 running=sum(each.is_running for each in sessions),
                 waiting=sum(each.waiting for each in sessions),
                 warm_kernels=self._sessions.warm_kernels,
+                gpus=len(self.config.gpus),
+                free_gpus=self._sessions.free_gpus,
                 memory_bytes=memory_bytes,
                 processes=processes,
                 unwritten_characters=self.recorder.waiting_characters,

@@ -45,6 +45,8 @@ class Present:
     running: int  # executions
     waiting: int
     warm_kernels: int
+    gpus: int
+    free_gpus: int
     memory_bytes: int  # of all sessions, when they were last looked at
     processes: int
     unwritten_characters: int
@@ -134,6 +136,8 @@ class _PresentCollector(Collector):
         yield _gauge("workbench_executions_running", "Executions that run.", now.running)
         yield _gauge("workbench_executions_waiting", "Executions that wait.", now.waiting)
         yield _gauge("workbench_warm_kernels", "Kernels that wait for a session.", now.warm_kernels)
+        yield _gauge("workbench_gpus", "GPUs that sessions may have.", now.gpus)
+        yield _gauge("workbench_gpus_in_use", "GPUs that sessions have.", now.gpus - now.free_gpus)
         yield _gauge(
             "workbench_sessions_memory_bytes",
             "Memory of all processes of all sessions; what they share counts once.",

@@ -88,6 +88,8 @@ async def test_gpus_are_given_back_when_a_session_ends(tmp_path, devices):
     async with a_host(tmp_path, gpus=(0, 1), devices=devices) as host:
         await opened(host, "a", gpus=2)
         assert (await host.offer())["free_gpus"] == 0
+        told = (await host.metrics()).splitlines()
+        assert {"workbench_gpus 2.0", "workbench_gpus_in_use 2.0"} <= set(told)
         with pytest.raises(SessionLimitReached, match="all 2 GPUs are in use"):
             await opened(host, "b", gpus=1)
         with pytest.raises(InvalidValue, match="What there is: 2 GPUs"):
