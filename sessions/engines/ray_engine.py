@@ -139,14 +139,13 @@ class RayEngine:
             try:
                 if verb == "open_session":
                     named = {name: arguments[name] for name in ("owner_id", "identifier")}
-                    found = await self._ask(known, member, "find_session", named)
+                    found = await self._ask(known, member, "find_session", named, target)
                     return {**found, "created": False}
-                return await self._ask(known, member, verb, _not_opening(arguments))
+                return await self._ask(known, member, verb, _not_opening(arguments), target)
             except SessionNotFound:
                 pass  # it has ended, or is elsewhere by now
             except HostUnavailable:
-                row = await _row_of(target)
-                if row is not None and row.is_live and row.host == name:
+                if await _is_at(target, member):
                     raise
                 # What is remembered is wrong: there was nothing that it could do.
         self._places.pop(target, None)
@@ -227,21 +226,35 @@ class RayEngine:
         return told
 
     async def _ask(
-        self, known: Cluster, member: Member, verb: str, arguments: dict[str, Any]
+        self,
+        known: Cluster,
+        member: Member,
+        verb: str,
+        arguments: dict[str, Any],
+        doubted: Target | None = None,
     ) -> Any:
-        """Raises what the verb raises, or HostUnavailable."""
+        """Raises what the verb raises, or HostUnavailable.
+
+        ``doubted`` is a session that may be there no more: if the host is silent, and it is not,
+        nobody waits.
+        """
         answer: dict[str, Any] = {"is_late": True}
         while answer.get("is_late"):  # then it did nothing, and has told its time
             if member.is_hung:
                 raise HostUnavailable(NOT_THERE)
-            answer = await self._answer(known, member, verb, arguments)
+            answer = await self._answer(known, member, verb, arguments, doubted)
             member.set_clock(answer)
         if "error" in answer:
             raise WorkbenchError.from_wire(answer["error"])
         return answer["result"]
 
     async def _answer(
-        self, known: Cluster, member: Member, verb: str, arguments: dict[str, Any]
+        self,
+        known: Cluster,
+        member: Member,
+        verb: str,
+        arguments: dict[str, Any],
+        doubted: Target | None,
     ) -> dict[str, Any]:
         """What RayHost.call returns. Raises HostUnavailable.
 
@@ -259,6 +272,10 @@ class RayEngine:
                     raise HostUnavailable(LEFT)
                 if member.is_hung and time.monotonic() > until_here:
                     raise HostUnavailable(NOT_THERE)
+                if doubted is not None and member.is_silent:
+                    if not await _is_at(doubted, member):
+                        raise HostUnavailable(NOT_THERE)
+                    doubted = None
             answer: dict[str, Any] = answered.result()
             return answer
         except RayActorError as error:
@@ -284,6 +301,11 @@ async def _row_of(target: Target) -> Session | None:
         return await sessions.filter(id=target.session_id).afirst()
     mine = Session.objects.visible_to(target.owner_id).named(target.identifier)
     return await mine.only("id", "host", "state").afirst()
+
+
+async def _is_at(target: Target, member: Member) -> bool:
+    row = await _row_of(target)
+    return row is not None and row.is_live and row.host == member.name
 
 
 def _check_plain(verb: str, arguments: dict[str, Any]) -> None:
