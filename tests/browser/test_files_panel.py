@@ -70,8 +70,10 @@ class FilesPanel:
 
     # Through another door
 
-    def write(self, path: str, content: bytes | str) -> None:
+    async def write(self, path: str, content: bytes | str) -> None:
+        """Upload a file; the panel, which looks by itself when something happens, looks again."""
         self._answer("PUT", "files/content", path=path, overwrite="1", content=content)
+        await self.element.locator("[data-do=refresh]").dispatch_event("click")
 
     def read(self, path: str) -> bytes:
         return self._answer("GET", "files/content", path=path).content
@@ -207,7 +209,7 @@ async def test_a_cancelled_upload_is_tried_again(files):
 
 async def test_a_taken_name_is_replaced_only_if_the_person_says_so(files, problems):
     problems.expect("status of 409")
-    files.write("taken.txt", "old")
+    await files.write("taken.txt", "old")
     await files.choose(file("taken.txt", b"new"))
     upload = files.upload("taken.txt")
     await expect(upload).to_contain_text("taken.txt")
@@ -223,7 +225,7 @@ async def test_a_taken_name_is_replaced_only_if_the_person_says_so(files, proble
 async def test_several_taken_names_are_replaced_at_once(files, problems):
     problems.expect("status of 409")
     for name in ("a", "b"):
-        files.write(name, "old")
+        await files.write(name, "old")
     await files.choose(file("a", b"new"), file("b", b"new"))
 
     await files.element.get_by_role("button", name="Replace all").click()
@@ -310,7 +312,7 @@ async def test_a_folder_of_thousands_shows_its_beginning(files):
 
 
 async def test_a_file_is_renamed_in_its_place(files):
-    files.write("before.txt", "same")
+    await files.write("before.txt", "same")
     await files.row("before.txt").click(button="right")
     await files.page.keyboard.press("Escape")
     await expect(files.row("before.txt")).to_be_focused()
@@ -328,8 +330,8 @@ async def test_a_file_is_renamed_in_its_place(files):
 
 async def test_a_taken_name_is_refused_and_escape_gives_up(files, problems):
     problems.expect("status of 409")
-    files.write("mine", "mine")
-    files.write("theirs", "theirs")
+    await files.write("mine", "mine")
+    await files.write("theirs", "theirs")
     await files.menu("mine", "Rename F2")
     await files.page.keyboard.press("Control+A")
     await files.page.keyboard.type("theirs")
@@ -345,8 +347,8 @@ async def test_a_taken_name_is_refused_and_escape_gives_up(files, problems):
 
 async def test_a_file_is_deleted_after_a_question(files):
     for name in ("a", "b", "c"):
-        files.write(name, name)
-        await expect(files.row(name)).to_be_visible()  # else b may be the last that was seen
+        await files.write(name, name)
+    await expect(files.rows).to_have_count(3)
     await files.row("b").focus()
     await files.page.keyboard.press("Delete")
     dialog = files.page.get_by_role("dialog", name="Delete b?")
@@ -362,7 +364,7 @@ async def test_a_file_is_deleted_after_a_question(files):
 
 
 async def test_a_question_is_not_answered_by_the_one_before(files):
-    files.write("kept", "")
+    await files.write("kept", "")
     await files.row("kept").focus()
     # Faster than a person: the first question is taken back and the second asked in one go.
     await files.row("kept").evaluate(
@@ -392,9 +394,9 @@ async def test_a_new_folder_asks_for_its_name(files):
 
 
 async def test_a_folder_goes_out_as_a_zip(files):
-    files.write("out/one.txt", "1")
-    files.write("out/deep/two.txt", "2")
-    files.write("beside.txt", "3")
+    await files.write("out/one.txt", "1")
+    await files.write("out/deep/two.txt", "2")
+    await files.write("beside.txt", "3")
     await expect(files.row("out")).to_be_visible()
 
     async with files.page.expect_download() as download:
@@ -411,7 +413,7 @@ async def test_a_folder_goes_out_as_a_zip(files):
 
 
 async def test_a_file_is_downloaded_as_it_is(files):
-    files.write("raw.bin", bytes(range(256)))
+    await files.write("raw.bin", bytes(range(256)))
 
     async with files.page.expect_download() as download:
         await files.menu("raw.bin", "Download")
@@ -425,7 +427,7 @@ async def test_a_file_is_downloaded_as_it_is(files):
 
 
 async def test_text_is_shown_with_line_numbers(files):
-    files.write("notes.txt", "first\n<b>second</b>\n")
+    await files.write("notes.txt", "first\n<b>second</b>\n")
 
     preview = await files.open("notes.txt")
 
@@ -448,7 +450,7 @@ async def test_a_picture_is_shown_with_its_size(files):
 
 
 async def test_a_broken_picture_says_so(files):
-    files.write("broken.png", "not a picture")
+    await files.write("broken.png", "not a picture")
 
     preview = await files.open("broken.png")
 
@@ -456,7 +458,7 @@ async def test_a_broken_picture_says_so(files):
 
 
 async def test_a_table_is_sorted_by_its_columns(files):
-    files.write("t.csv", 'name,size\nb,10\na,9\n"c, d",\n')
+    await files.write("t.csv", 'name,size\nb,10\na,9\n"c, d",\n')
     preview = await files.open("t.csv")
     column = preview.locator("tbody td:last-child")
     await expect(column).to_have_text(["10", "9", ""])
@@ -473,7 +475,7 @@ async def test_a_table_is_sorted_by_its_columns(files):
 
 
 async def test_what_cannot_be_shown_can_still_be_had(files):
-    files.write("data.bin", bytes(range(256)) * 4)
+    await files.write("data.bin", bytes(range(256)) * 4)
     preview = await files.open("data.bin")
     await expect(preview.locator(".preview-none")).not_to_be_empty()
 
@@ -512,7 +514,7 @@ async def test_every_name_can_be_deleted_and_uploaded(files, name):
     if "/" not in name and "\n" not in name:
         await files.choose(file(name, b"up"))
     else:
-        files.write(name, b"up")
+        await files.write(name, b"up")
     await expect(files.row(name)).to_be_visible()
     assert files.read(name) == b"up"
 
@@ -524,7 +526,7 @@ async def test_every_name_can_be_deleted_and_uploaded(files, name):
 
 
 async def test_an_svg_is_a_picture_and_runs_nothing(files):
-    files.write("drawing.svg", SVG)
+    await files.write("drawing.svg", SVG)
 
     preview = await files.open("drawing.svg")
 
@@ -535,7 +537,7 @@ async def test_an_svg_is_a_picture_and_runs_nothing(files):
 
 async def test_an_svg_opened_by_its_address_runs_nothing(files, problems):
     problems.expect("")  # the browser says what it refuses to run
-    files.write("drawing.svg", SVG)
+    await files.write("drawing.svg", SVG)
     await files.open("drawing.svg")
     address = await files.preview.locator("img").get_attribute("src")
 
@@ -550,7 +552,8 @@ async def test_an_svg_opened_by_its_address_runs_nothing(files, problems):
 
 async def test_the_tree_is_walked_with_the_keyboard(files):
     for path in ("alpha/deep/x", "alpha/y", "beta", "gamma"):
-        files.write(path, "content")
+        await files.write(path, "content")
+    await expect(files.rows).to_have_count(3)
     await files.row("alpha").focus()
     press = files.page.keyboard.press
 
@@ -579,7 +582,8 @@ async def test_the_tree_is_walked_with_the_keyboard(files):
 
 async def test_tab_enters_the_tree_once(files):
     for name in ("a", "b", "c"):
-        files.write(name, name)
+        await files.write(name, name)
+    await expect(files.rows).to_have_count(3)
     await files.row("b").focus()
 
     stops = await files.element.locator("[role=tree] [tabindex='0']").all()

@@ -165,7 +165,7 @@ class FilesPanel {
     const folderField = /** @type {HTMLInputElement} */ (find("[data-folder-field]", this.element));
     on("upload", () => field.click());
     on("new-folder", () => this.#newFolder(""));
-    on("refresh", () => this.#follower.now());
+    on("refresh", () => this.#follower.anew());
     on("more", (button) => openMenu(button, [
       { title: "Upload a folder…", isHidden: !this.#mayWrite, run: () => folderField.click() },
       { title: "Download all as zip", disabled: this.#model.isEmpty, run: () => download(this.#session, null) },
