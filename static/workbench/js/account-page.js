@@ -76,11 +76,11 @@ async function load() {
   list.show((await request("GET", "keys")).keys);
 }
 
-/** What cannot be done is said above the list. @param {() => Promise<void>} work */
+/** What cannot be done is said above the list, until the next attempt. @param {() => Promise<void>} work */
 async function tried(work) {
+  showProblem(problem, ""); // not at the end: work that began before may end after
   try {
     await work();
-    showProblem(problem, "");
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     showProblem(problem, error.message);
