@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from uuid import UUID
 
 import pytest
 
 from sessions.exceptions import ExecutionFinished, SessionNotFound, Unavailable
+from sessions.kernels import runs
 from sessions.outcomes import fold
 from tests.hosts import (
     NAMED,
@@ -24,19 +24,19 @@ pytestmark = pytest.mark.kernel
 SLEEP = "import time; time.sleep(60)"
 
 
-async def test_an_interrupt_right_after_the_start_reaches_the_code(host):
+async def test_an_interrupt_right_after_the_start_reaches_the_code(host, monkeypatch):
+    # However long it takes on a busy machine, no kernel is taken for one that ignores interrupts.
+    monkeypatch.setattr(runs, "INTERRUPT_GRACE_SECONDS", 1000.0)
     await run(host, "kept = 1")
-    began = time.monotonic()
     for _ in range(10):
         last = host.recorder.events[-1]["number"]
         execution = await host.submit(**run_arguments(SLEEP))
         await event_of_type(host, "execution_started", after=last)
         await host.interrupt(**NAMED)
-        await host.wait(**NAMED, execution_id=execution["id"], timeout_seconds=20)
+        await host.wait(**NAMED, execution_id=execution["id"], timeout_seconds=50)
+        assert host.recorder.executions[UUID(execution["id"])].state == "interrupted"
 
-    assert {e.state for e in host.recorder.executions.values()} == {"succeeded", "interrupted"}
     assert fold((await run(host, "kept"))["events"]).result == {"text/plain": "1"}
-    assert time.monotonic() - began < 15
 
 
 async def test_restarts_at_the_same_time_all_end(host):
