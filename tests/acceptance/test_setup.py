@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,6 @@ from tests.running import ROOT
 pytestmark = pytest.mark.acceptance
 
 WAIT_SECONDS = 60.0
-# The script that is tried here would change the machine; in CI it is there, or this fails.
-needs_bubblewrap = pytest.mark.skipif(
-    shutil.which("bwrap") is None and "CI" not in os.environ,
-    reason="it would install bubblewrap: .setup/setup.sh test",
-)
 # Does what it is asked for as far as setup.sh can see, and writes down what that was.
 PYTHON = """#!/bin/sh
 echo "$*" >>"${0%/bin/python}/asked"
@@ -48,14 +44,40 @@ def installed(folder: Path, *locks: str) -> None:
         (folder / ".locks" / lock).write_text(f"{digest}  -\n")
 
 
+def started(place: Path) -> subprocess.Popen[bytes]:
+    """It runs there, on a machine that has bubblewrap, so that it installs nothing on this one."""
+    programs = place / "programs"
+    programs.mkdir(exist_ok=True)
+    (programs / "bwrap").write_text("#!/bin/sh")
+    (programs / "bwrap").chmod(0o755)
+    environment = {name: text for name, text in os.environ.items() if "WORKBENCH" not in name}
+    environment["PATH"] = f"{programs}:{environment['PATH']}"
+    return subprocess.Popen(
+        [place / ".setup/setup.sh", "run"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
 def set_up(place: Path) -> int:
     """Run it there; how often the kernels' Python was asked for jedi's types so far."""
-    environment = {name: text for name, text in os.environ.items() if "WORKBENCH" not in name}
-    subprocess.run(
-        [place / ".setup/setup.sh", "run"], env=environment, check=True, capture_output=True
-    )
+    assert started(place).wait(WAIT_SECONDS) == 0
     asked = (place / ".venv-kernels/asked").read_text().splitlines()
     return sum("jedi" in line for line in asked)
+
+
+def copied_to(place: Path) -> None:
+    """The script and its locks."""
+    shutil.copytree(ROOT / ".setup", place / ".setup", ignore=shutil.ignore_patterns("vendor"))
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 # What pip does if it is asked for something: it says so, and either never comes to an end, or to
@@ -72,27 +94,17 @@ exit 1
 
 def begun(place: Path, **pips: str) -> subprocess.Popen[bytes]:
     """It runs there, and has asked pip for both environments, each of which behaves like that."""
-    shutil.copytree(ROOT / ".setup", place / ".setup", ignore=shutil.ignore_patterns("vendor"))
-    asked = []
+    copied_to(place)
     for name, pip in pips.items():
         folder = place / f".{name.replace('_', '-')}"
         installed(folder)
         (folder / "bin/python").write_text(pip)
-        asked.append(folder / "asked")
-    process = subprocess.Popen(
-        [place / ".setup/setup.sh", "run"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not all(file.exists() and file.read_text() for file in asked):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    process = started(place)
+    asked = [place / ".venv/asked", place / ".venv-kernels/asked"]
+    wait_until(lambda: all(file.exists() and file.read_text() for file in asked))
     return process
 
 
-@needs_bubblewrap
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_who_interrupts_it_interrupts_all_that_it_does(tmp_path, signum):
     process = begun(tmp_path, venv=HANGS, venv_kernels=HANGS)
@@ -101,13 +113,9 @@ def test_who_interrupts_it_interrupts_all_that_it_does(tmp_path, signum):
     process.send_signal(signum)
 
     assert process.wait(WAIT_SECONDS) == 130
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not all(has_ended(pid) for pid in pips):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(lambda: all(has_ended(pid) for pid in pips))
 
 
-@needs_bubblewrap
 @pytest.mark.parametrize("failing", ["venv", "venv_kernels"])
 def test_it_fails_if_anything_of_it_fails(tmp_path, failing):
     pips = {"venv": PYTHON, "venv_kernels": PYTHON, failing: FAILS}
@@ -115,11 +123,10 @@ def test_it_fails_if_anything_of_it_fails(tmp_path, failing):
     assert begun(tmp_path, **pips).wait(WAIT_SECONDS) == 1
 
 
-@needs_bubblewrap
 def test_jedis_types_are_made_once_in_each_place(tmp_path):
     """They are found by their paths: in another place they would only be in the way."""
     here, there = tmp_path / "here", tmp_path / "there"
-    shutil.copytree(ROOT / ".setup", here / ".setup", ignore=shutil.ignore_patterns("vendor"))
+    copied_to(here)
     installed(here / ".venv", "server")
     installed(here / ".venv-kernels", "kernels")
     types = "share/workbench/jedi/types"
