@@ -19,6 +19,12 @@ from tests.running import RunningServer, http
 
 pytestmark = [pytest.mark.kernel, pytest.mark.acceptance, pytest.mark.timeout(120)]
 
+# Where a kernel's own sockets are.
+WHERE_IT_IS = """
+import ipykernel, os
+print(os.path.dirname(ipykernel.get_connection_file()))
+"""
+
 
 def execute(server: RunningServer, identifier: str, code: str) -> Any:
     response = http.post(
@@ -43,16 +49,20 @@ def test_keys_database_and_doors_of_the_server_are_out_of_reach(tmp_path: Path) 
     key, token = f"key-{uuid4().hex}", f"token-{uuid4().hex}"
     with RunningServer(data_dir, WORKBENCH_SECRET_KEY=key, A_TOKEN=token) as server:
         assert server.process is not None
-        assert "neighbour" in printed(execute(server, "neighbour", "print('neighbour')"))
-        sockets = [str(path) for path in data_dir.rglob("*") if path.is_socket()]
-        sockets += sockets_of({server.process.pid, *descendants(server.process.pid)})
+        # Both before we look: the kernel that one is given has been waiting, with its sockets.
+        of_neighbour = printed(execute(server, "neighbour", WHERE_IT_IS)).strip()
+        own = printed(execute(server, "attacker", WHERE_IT_IS)).strip()
+        found = {str(path) for path in data_dir.rglob("*") if path.is_socket()}
+        found |= sockets_of({server.process.pid, *descendants(server.process.pid)})
+        assert {own, of_neighbour} <= {str(Path(path).parent) for path in found}
+        sockets = sorted(path for path in found if str(Path(path).parent) != own)
         reach = program(
             "reach",
             secrets=[key, token, "workbench.sqlite3"],
             paths=[f"{data_dir}/workbench.sqlite3", f"{data_dir}/sessions", f"{ROOT}/manage.py"],
-            sockets=sorted(set(sockets)),
+            sockets=sockets,
             readable=[],
-            own=[str(Path(path).parent.parent) for path in sockets],
+            own=[own],
             pids=[server.process.pid, server.child("web"), server.child("host")],
             is_root=os.getuid() == 0,
         )
@@ -70,7 +80,7 @@ def test_keys_database_and_doors_of_the_server_are_out_of_reach(tmp_path: Path) 
         assert database.execute("pragma integrity_check").fetchone() == ("ok",)
 
 
-def sockets_of(pids: set[int]) -> list[str]:
+def sockets_of(pids: set[int]) -> set[str]:
     """The named sockets that processes of the server have opened."""
     inodes = set()
     for pid in pids:
@@ -81,4 +91,4 @@ def sockets_of(pids: set[int]) -> list[str]:
                     inodes.add(os.readlink(path))
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
     named = [line for line in lines if len(line) == 8 and line[7].startswith("/")]
-    return [line[7] for line in named if f"socket:[{line[6]}]" in inodes]
+    return {line[7] for line in named if f"socket:[{line[6]}]" in inodes}
