@@ -26,7 +26,10 @@ MESSAGES_IN_A_ROW = 16  # of one flooding socket, before anybody else has a turn
 MAX_BAD_MESSAGES, MAX_BAD_BYTES, BAD_MESSAGES_LOGGED = 1_000, 64 * 1024 * 1024, 3
 # Messages that wait in this process, of a kernel that waits itself beyond that. Few, as each may be large.
 MOST_WAITING = 16
-NEVER = -1  # for zmq: do not connect again
+# For zmq: connect again in 12 days or more, when we have long hung up. Not -1, which means never:
+# zmq 4.3.5 then drops what has arrived as soon as a connection ends, and ends our whole process if
+# it had read only a part of a message (“Assertion failed: !_more”).
+NEVER_MS = 2**30
 
 _NOBLOCK, _EVENTS, _READABLE = int(zmq.NOBLOCK), int(zmq.EVENTS), int(zmq.POLLIN)
 
@@ -74,7 +77,7 @@ class Channels:
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         if url.startswith("ipc://"):
             # By then code may have put something else, a link even, where its sockets were.
-            socket.setsockopt(zmq.RECONNECT_IVL, NEVER)
+            socket.setsockopt(zmq.RECONNECT_IVL, NEVER_MS)
         if channel == "iopub":
             socket.setsockopt(zmq.RCVHWM, MOST_WAITING if waits else 0)
             socket.setsockopt(zmq.SUBSCRIBE, b"")

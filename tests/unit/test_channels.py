@@ -106,6 +106,16 @@ async def test_no_message_is_missed_while_we_send(far: FarEnd) -> None:
     await far.until(list(range(500)))
 
 
+async def test_what_was_said_before_the_connection_was_cut_is_heard(far: FarEnd) -> None:
+    for number in range(100):
+        far.say(number)
+    far.router.close()
+    # Here, before any of it is read; the loop has no turn until then.
+    assert far.near._sockets["shell"]._monitor.poll(WAIT_SECONDS * 1000)
+
+    await far.until(list(range(100)))
+
+
 async def test_one_message_after_the_other_is_heard(far: FarEnd) -> None:
     for number in range(50):
         far.say(number)
