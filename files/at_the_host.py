@@ -25,11 +25,9 @@ from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from files import rows
 from files.disk import Arriving, Disk
 from files.previews import preview_to_wire
 from files.streams import OpenFile
-from files.workspaces import Room
 from sessions.exceptions import (
     FileNotFound,
     HostUnavailable,
@@ -37,6 +35,7 @@ from sessions.exceptions import (
     LimitReached,
     WorkbenchError,
 )
+from sessions.kernels.files import Room, Tell
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +53,10 @@ S = TypeVar("S", bound="_Stream")
 class HostFiles:
     """The files of a host's sessions; see sessions/kernels/files.py for who calls what."""
 
-    def __init__(self, room: Room, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._disk = Disk(room)
+    def __init__(
+        self, room: Room, tell: Tell, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._disk = Disk(room, tell)
         self._clock = clock
         # By the session, and the stream's id.
         self._streams: dict[UUID, dict[str, _Stream]] = {}
@@ -63,7 +64,7 @@ class HostFiles:
 
     async def refresh(self, session_id: UUID) -> None:
         """Make the rows of a session true to its workspace."""
-        await rows.refresh(session_id)
+        await self._disk.refresh(session_id)
 
     async def do(self, session_id: UUID, do: str, arguments: dict[str, Any]) -> Any:
         """What a web process asks for. Raises what the verbs raise, and LimitReached."""

@@ -6,7 +6,7 @@ files/operations.py says what each does and raises.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import BinaryIO
 from uuid import UUID
@@ -16,7 +16,8 @@ from files.info import FileInfo
 from files.previews import Preview
 from files.rows import Done, with_parents
 from files.streams import PIECE_BYTES, OpenFile, opened
-from files.workspaces import Room, in_thread, workspace_of, workspace_with_room
+from files.workspaces import in_thread, workspace_of, workspace_with_room
+from sessions.kernels.files import Room, Tell
 from sessions.kernels.workspace import Entry, Upload
 from sessions.states import AuditAction
 
@@ -24,8 +25,13 @@ from sessions.states import AuditAction
 class Disk:
     """The files of sessions on this machine's disk."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, tell: Tell) -> None:
         self._room = room
+        self._tell = tell
+
+    async def refresh(self, session_id: UUID) -> None:
+        """See rows.refresh."""
+        await self._recorded(session_id, rows.refresh(session_id))
 
     async def list_files(
         self, session_id: UUID, directory: str, *, recursive: bool
@@ -75,6 +81,7 @@ class Disk:
             session_id,
             paths,
             room=self._room,
+            tell=self._tell,
             origin=origin,
             overwrite=overwrite,
             max_bytes=max_bytes,
@@ -86,14 +93,16 @@ class Disk:
         await in_thread(workspace.delete, path, recursive=recursive)
         name = workspace.relative(path).as_posix()
         touched = [*with_parents(name), *await rows.rows_below(session_id, name)]
-        await rows.record(session_id, touched, done=Done(AuditAction.FILE_DELETED, name))
+        done = Done(AuditAction.FILE_DELETED, name)
+        await self._recorded(session_id, rows.record(session_id, touched, done=done))
 
     async def make_directory(self, session_id: UUID, path: str) -> FileInfo:
         """See operations.make_directory."""
         workspace = await workspace_with_room(session_id, self._room)
         entry = await in_thread(workspace.make_directory, path)
         done = Done(AuditAction.FILE_WRITTEN, f"{entry.path}/")
-        await rows.record(session_id, with_parents(entry.path), done=done)
+        touched = with_parents(entry.path)
+        await self._recorded(session_id, rows.record(session_id, touched, done=done))
         return FileInfo.of(entry)
 
     async def rename_file(self, session_id: UUID, source: str, target: str) -> FileInfo:
@@ -105,8 +114,11 @@ class Disk:
         moved = {entry.path + path.removeprefix(old): origin for path, origin in origins.items()}
         touched = [*with_parents(old), *with_parents(entry.path), *origins, *moved]
         done = Done(AuditAction.FILE_RENAMED, old, entry.path)
-        await rows.record(session_id, touched, moved, done)
+        await self._recorded(session_id, rows.record(session_id, touched, moved, done))
         return FileInfo.of(entry)
+
+    async def _recorded(self, session_id: UUID, recording: Awaitable[int | None]) -> None:
+        await _recorded(session_id, recording, self._tell)
 
 
 class Arriving:
@@ -123,6 +135,7 @@ class Arriving:
         paths: Sequence[str],
         *,
         room: Room,
+        tell: Tell,
         origin: str,
         overwrite: bool,
         max_bytes: int,
@@ -130,6 +143,7 @@ class Arriving:
         self._session_id = session_id
         self._paths = paths
         self._room = room
+        self._tell = tell
         self._origin = origin
         self._overwrite = overwrite
         self._max_bytes = max_bytes
@@ -176,7 +190,8 @@ class Arriving:
         touched = [name for entry in entries for name in with_parents(entry.path)]
         origins = {entry.path: self._origin for entry in entries}
         done = Done(AuditAction.FILE_WRITTEN, *(entry.path for entry in entries), door=self._origin)
-        await rows.record(self._session_id, touched, origins, done)
+        recording = rows.record(self._session_id, touched, origins, done)
+        await _recorded(self._session_id, recording, self._tell)
         return [FileInfo.of(entry) for entry in entries]
 
     def _name(self) -> list[Entry]:
@@ -185,3 +200,10 @@ class Arriving:
     def _discard(self) -> None:
         for upload in self._uploads:
             upload.discard()
+
+
+async def _recorded(session_id: UUID, recording: Awaitable[int | None], tell: Tell) -> None:
+    """Have the rows made true, and tell of it if there was anything to change."""
+    version = await recording
+    if version is not None:
+        await tell(session_id, version)

@@ -68,7 +68,7 @@ class Place(Protocol):
     async def rename_file(self, session_id: UUID, source: str, target: str) -> FileInfo: ...
 
 
-_here: Place = Disk(sessions.room)
+_here: Place = Disk(sessions.room, sessions.tell_of_files)
 _at_the_host: Place = ThroughHost()
 
 

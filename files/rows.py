@@ -11,6 +11,7 @@ from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.db import transaction
+from django.db.models import F
 
 from files.models import SessionFile, digest
 from files.workspaces import in_thread, workspace_of
@@ -18,6 +19,7 @@ from sessions import audit
 from sessions.database import database_needed
 from sessions.exceptions import FileNotFound, PathInvalid, WrongFileType
 from sessions.kernels.workspace import Entry, Workspace
+from sessions.models import Session
 from sessions.states import AuditAction
 
 # Rows kept of one session: code that makes a million files must not fill the database with them.
@@ -43,26 +45,31 @@ async def record(
     paths: Iterable[str],
     origins: Mapping[str, str] | None = None,
     done: Done | None = None,
-) -> None:
+) -> int | None:
     """Make the rows of these paths true. ``origins`` says where new contents came from.
 
     ``done`` is who wanted that, if it was somebody; it is written with the first of the rows.
+    Returns the version that the session's files have now; None if nothing has changed.
     """
+    version = None
     ordered = list(dict.fromkeys(paths))
     for first in range(0, len(ordered), ROWS_PER_TRANSACTION):
         batch = ordered[first : first + ROWS_PER_TRANSACTION]
-        await _record_batch(session_id, batch, origins or {}, None if first else done)
+        newer = await _record_batch(session_id, batch, origins or {}, None if first else done)
+        version = newer or version
+    return version
 
 
-async def refresh(session_id: UUID) -> None:
+async def refresh(session_id: UUID) -> int | None:
     """Make the rows of a session true to its workspace; to be called after code ran.
 
     One scan and one query; it writes only what differs. A file that code changed loses its
-    origin. A session without a workspace keeps no rows. Raises Unavailable.
+    origin. A session without a workspace keeps no rows. Returns as ``record`` does. Raises
+    Unavailable.
     """
     entries = await in_thread(_scan, workspace_of(session_id))
     with database_needed():
-        await record(session_id, await _differences(session_id, entries))
+        return await record(session_id, await _differences(session_id, entries))
 
 
 def with_parents(path: str) -> list[str]:
@@ -117,7 +124,7 @@ def _differs(row: SessionFile | None, entry: Entry) -> bool:
 @transaction.atomic
 def _record_batch(
     session_id: UUID, paths: list[str], origins: Mapping[str, str], done: Done | None
-) -> None:
+) -> int | None:
     if done:
         done.note(session_id)
     # Looked at once more within the transaction: of two that record the same path at once, the
@@ -139,6 +146,14 @@ def _record_batch(
         unique_fields=["session", "path_digest"],
         update_fields=["size_bytes", "modified_at", "is_directory", "origin"],
     )
+    # What somebody did may have been about a file that has no row.
+    return _next_version(session_id) if gone or written or done else None
+
+
+def _next_version(session_id: UUID) -> int | None:
+    session = Session.objects.filter(pk=session_id)
+    session.update(files_version=F("files_version") + 1)
+    return session.values_list("files_version", flat=True).first()
 
 
 def _entry_or_none(workspace: Workspace, path: str) -> Entry | None:

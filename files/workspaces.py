@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 from uuid import UUID
 
 from django.conf import settings
 
 from sessions.exceptions import HostUnavailable, SessionNotFound
+from sessions.kernels.files import Room
 from sessions.kernels.workspace import Workspace, workspace_path
 
 P = ParamSpec("P")
 T = TypeVar("T")
-# How much a session's files may take: as sessions.operations.room, which is one.
-Room = Callable[[UUID], Awaitable[dict[str, Any]]]
 
 # Not the threads of everybody: a kernel must not wait until somebody's archive is packed.
 _threads = ThreadPoolExecutor(8, thread_name_prefix="files")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import IntEnum
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
@@ -35,6 +35,7 @@ from sessions.kernels import trace
 from sessions.models import Session
 from sessions.operations import SessionRef
 from sessions.overview import describe, list_overview, with_memory
+from sessions.topics import files_topic
 from sessions.viewers import Viewer
 
 logger = logging.getLogger(__name__)
@@ -155,24 +156,21 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         what the rows know, is told so once, and the host is tried again until it is back. The
         same while the database does not answer, without the rows.
         """
-        delay, told = RETRY_FIRST_SECONDS, ""
-        while True:
-            try:
-                with database_needed():
-                    # Subscribe before reading, so that nothing falls in between.
-                    async with engine().subscribe(topic) as notices:
-                        await self.catch_up()
-                        await self.live()
-                        delay, told = RETRY_FIRST_SECONDS, ""
-                        async for _ in notices:
-                            await self.catch_up()
-            except Unavailable as error:
-                trouble = await self._catch_up_without(error)
-                if trouble.code != told:
-                    await self.send_error(trouble)
-                told = trouble.code
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, RETRY_MOST_SECONDS)
+        told = ""
+
+        async def live() -> None:
+            nonlocal told
+            await self.live()
+            told = ""
+
+        async def away(error: Unavailable) -> None:
+            nonlocal told
+            trouble = await self._catch_up_without(error)
+            if trouble.code != told:
+                await self.send_error(trouble)
+            told = trouble.code
+
+        await keep_up(topic, self.catch_up, live=live, away=away)
 
     async def _catch_up_without(self, trouble: Unavailable) -> Unavailable:
         """Send what the rows know without a host; what the client is to be told."""
@@ -209,6 +207,39 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _nothing(*_: Any) -> None:
+    pass
+
+
+async def keep_up(
+    topic: str,
+    catch_up: Callable[[], Awaitable[None]],
+    *,
+    live: Callable[[], Awaitable[None]] = _nothing,
+    away: Callable[[Unavailable], Awaitable[None]] = _nothing,
+) -> None:
+    """Call ``catch_up`` whenever there may be something new about a topic, until cancelled.
+
+    ``live`` is called each time it has everything and will hear of what comes, ``away`` each time
+    that a host, or the database, does not answer; both are tried again.
+    """
+    delay = RETRY_FIRST_SECONDS
+    while True:
+        try:
+            with database_needed():
+                # Subscribe before reading, so that nothing falls in between.
+                async with engine().subscribe(topic) as notices:
+                    await catch_up()
+                    await live()
+                    delay = RETRY_FIRST_SECONDS
+                    async for _ in notices:
+                        await catch_up()
+        except Unavailable as error:
+            await away(error)
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, RETRY_MOST_SECONDS)
 
 
 class SessionSocket(Socket):
@@ -254,6 +285,8 @@ class SessionConsumer(SessionSocket):
     ref: SessionRef
     # Number of the last event sent, or of the last one the client says it has.
     last_number: int
+    # The version of the files that the client was told last.
+    _files_version: int
 
     async def begin(self, since: int) -> None:
         self.last_number = since
@@ -261,6 +294,10 @@ class SessionConsumer(SessionSocket):
         self.ref = SessionRef(owner_id=self.session.owner_id, identifier=str(self.session.id))
         await self.send_json({"type": "session", "session": describe(self.session), "now": _now()})
         self.spawn(self.follow(str(self.session.id)), name="follow")
+        if self.session.is_live:  # otherwise its files are gone
+            self._files_version = self.session.files_version
+            topic = files_topic(self.session.id)
+            self.spawn(keep_up(topic, self._catch_up_with_files), name="follow files")
 
     def allows(self, frame: Frame) -> bool:
         if frame.type == "resources":  # measured anyway, without asking the kernel
@@ -277,6 +314,13 @@ class SessionConsumer(SessionSocket):
 
     async def _send_events(self, events: list[str]) -> None:
         await self.send(text_data=f'{{"type": "events", "events": [{", ".join(events)}]}}')
+
+    async def _catch_up_with_files(self) -> None:
+        session = Session.objects.filter(pk=self.session.pk)
+        version = await session.values_list("files_version", flat=True).afirst()
+        if version not in (None, self._files_version):
+            self._files_version = version
+            await self.send_json({"type": "files", "version": version})
 
     async def live(self) -> None:
         await self.send_json({"type": "live", "number": self.last_number})

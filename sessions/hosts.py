@@ -37,6 +37,8 @@ HOST_LOST = "The kernel host ended while this ran or waited."
 HOST_ENDED = f"The kernel host ended. {KEPT}"
 # Why a session is lost whose host was given up.
 HOST_GONE = "The machine that it ran on is gone."
+# Of a session's row, what is written here; the rest may change meanwhile.
+_SAVED = ("state", "reason", "ended_at", "last_event_number")
 
 
 class Superseded(Exception):
@@ -69,7 +71,7 @@ class Claim:
                 _end_executions(session)
                 if session.state != SessionState.STOPPED:
                     _set_state(session, SessionState.STOPPED, HOST_ENDED)
-                session.save()
+                session.save(update_fields=_SAVED)
         return [session_record(session) for session in sessions]
 
     def check(self) -> None:
@@ -123,7 +125,7 @@ def give_up(name: str, life: UUID) -> dict[str, int] | None:
             _end_executions(session)
             session.ended_at = now()
             _set_state(session, SessionState.LOST, HOST_GONE)
-            session.save()
+            session.save(update_fields=_SAVED)
             _audit_end(session)
             told[str(session.pk)] = session.last_event_number
     return told

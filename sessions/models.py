@@ -121,6 +121,8 @@ class Session(models.Model):
     host = models.CharField(max_length=200, help_text="The host process that owns its kernel.")
     # Number of the newest event in the log; 0 before the first.
     last_event_number = models.PositiveBigIntegerField(default=0)
+    # Grows when the rows of its files change; 0 before the first file.
+    files_version = models.PositiveBigIntegerField(default=0)
     idle_timeout_seconds = models.PositiveIntegerField(
         null=True, blank=True, help_text="Idle for longer, it expires. Empty: never."
     )

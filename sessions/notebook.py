@@ -27,6 +27,7 @@ from sessions.models import Cell, Event, Execution, Notebook, Session
 from sessions.notebook_edits import CellEdit, Edit, json_bytes
 from sessions.notebook_order import position_at
 from sessions.states import EventType
+from sessions.topics import notebook_topic
 
 MAX_CELLS = 10_000
 MAX_NOTEBOOK_BYTES = 20_000_000
@@ -365,4 +366,4 @@ def _check_limits(session_id: UUID) -> None:
 async def _announce(session_id: UUID, version: int) -> None:
     """Tell whoever has the notebook open. Without a host they find out by themselves, later."""
     with suppress(HostUnavailable):
-        await ask("announce", topic=f"notebook:{session_id}", number=version)
+        await ask("announce", topic=notebook_topic(session_id), number=version)

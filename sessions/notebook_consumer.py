@@ -12,6 +12,7 @@ from sessions.exceptions import EditConflict, WorkbenchError
 from sessions.frames import Frame
 from sessions.history import CHARACTERS_PER_PORTION
 from sessions.notebook_edits import edit_of
+from sessions.topics import notebook_topic
 
 NOTEBOOK_FRAMES: frames.Table = {
     "edit": {
@@ -38,7 +39,7 @@ class NotebookConsumer(SessionSocket):
     async def begin(self, since: int) -> None:
         self.version = since
         self._is_told = False  # until the first frame with cells
-        self.spawn(self.follow(f"notebook:{self.session.id}"), name="follow")
+        self.spawn(self.follow(notebook_topic(self.session.id)), name="follow")
 
     async def catch_up(self) -> None:
         version, metadata = await notebook.state_of(self.session.id)

@@ -7,6 +7,7 @@ open door of a loopback server. Every verb may raise ``HostUnavailable``.
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,12 +24,16 @@ from sessions.exceptions import (
     ExecutionNotFound,
     InvalidValue,
     NotFound,
+    WorkbenchError,
 )
 from sessions.kernels import trace
 from sessions.models import Execution, Session
 from sessions.states import ExecutionState
+from sessions.topics import files_topic
 
 MAX_COMM_ID_LENGTH = 1_000
+# Whoever has changed a file does not wait longer until others hear of it.
+TELLING_SECONDS = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -510,6 +515,16 @@ async def room(session_id: UUID) -> dict[str, Any]:
     Raises SessionNotFound.
     """
     return dict(await ask("room", session_id=str(session_id)))
+
+
+async def tell_of_files(session_id: UUID, version: int) -> None:
+    """Tell who watches a session that its files have changed.
+
+    Raises nothing, and waits for no host that is silent: the version is in the session's row.
+    """
+    with suppress(WorkbenchError, TimeoutError):
+        async with asyncio.timeout(TELLING_SECONDS):
+            await ask("announce", topic=files_topic(session_id), number=version)
 
 
 async def close_session(ref: SessionRef) -> None:

@@ -56,6 +56,7 @@ def describe(session: Session) -> dict[str, Any]:
         "last_active_at": _time(session.last_active_at),
         "ended_at": _time(session.ended_at),
         "last_event_number": session.last_event_number,
+        "files_version": session.files_version,
     }
 
 

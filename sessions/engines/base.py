@@ -22,8 +22,7 @@ class Engine(Protocol):
     def subscribe(self, topic: str) -> AbstractAsyncContextManager[Notices]:
         """Notices about a topic.
 
-        A session's id for its log, "sessions" for changes of any, "notebook:" and a session's id
-        for what the verb ``announce`` says.
+        Those of sessions/topics.py.
         """
 
     async def restart_host(self, name: str, reason: str) -> None:

@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector
 
 from sessions.exceptions import InvalidValue
 from sessions.kernels.needs import Needs
+from sessions.topics import announced_session
 
-NOTEBOOK_TOPIC = "notebook:"
 # Verbs that are everybody's, and how the hosts' answers make one.
 TO_ALL: dict[str, Callable[[Mapping[str, Any]], Any]] = {}
 # Verbs that each host answers alike.
@@ -43,7 +43,7 @@ def target_of(arguments: Mapping[str, Any]) -> Target:
     if "session_id" in arguments:
         return Target(session_id=_uuid(arguments["session_id"]))
     if "topic" in arguments:
-        return Target(session_id=_uuid(arguments["topic"].removeprefix(NOTEBOOK_TOPIC)))
+        return Target(session_id=announced_session(arguments["topic"]))
     return Target(arguments["owner_id"], arguments["identifier"])
 
 

@@ -10,6 +10,8 @@ from sessions.exceptions import NotSupported
 
 # What a session's files may take: Host.room, by the session's id.
 Room = Callable[[UUID], Awaitable[dict[str, Any]]]
+# Tells who watches a session that its files have a new version.
+Tell = Callable[[UUID, int], Awaitable[None]]
 
 
 class Files(Protocol):
@@ -34,7 +36,7 @@ class Files(Protocol):
 class NoFiles:
     """For a host that nobody asks for files."""
 
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: Room, tell: Tell) -> None:
         pass
 
     async def refresh(self, session_id: UUID) -> None:

@@ -27,7 +27,7 @@ from sessions.kernels import trace
 from sessions.kernels.batch import Run, Runs
 from sessions.kernels.config import HostConfig as HostConfig
 from sessions.kernels.executions import MAX_TIMEOUT_SECONDS, LiveExecution
-from sessions.kernels.files import Files, NoFiles, Room
+from sessions.kernels.files import Files, NoFiles, Room, Tell
 from sessions.kernels.measures import HostMetrics, Present
 from sessions.kernels.meter import SAMPLE_SECONDS, Meter
 from sessions.kernels.outputs import clean
@@ -37,6 +37,7 @@ from sessions.kernels.roster import MAX_IDENTIFIER_LENGTH, Roster
 from sessions.kernels.session import LiveSession
 from sessions.kernels.specs import DEFAULT_KERNEL, KernelSpecs
 from sessions.states import SessionState
+from sessions.topics import announced_session, files_topic
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ class Host:
 
     config: HostConfig
     recorder: Recorder
-    make_files: Callable[[Room], Files] = NoFiles
+    make_files: Callable[[Room, Tell], Files] = NoFiles
     notify: Callable[[dict[str, int]], None] = _quiet
     # Sessions whose files will be looked through.
     _refreshing: set[UUID] = field(default_factory=set)
@@ -77,7 +78,7 @@ class Host:
         self._specs = KernelSpecs(self.config.prefixes)
         self._metrics = HostMetrics()
         self._ledger = Ledger(self.config.quota, self._metrics.quota_reached)
-        self._files = self.make_files(self._room)
+        self._files = self.make_files(self._room, self._tell_of_files)
         self._sessions = Roster(
             self.config,
             self.recorder,
@@ -365,14 +366,11 @@ class Host:
         return await asyncio.to_thread(self._specs.listed)
 
     async def announce(self, *, topic: str, number: int) -> None:
-        """Tell the subscribers of a notebook ("notebook:" and its session's id) its version.
+        """Tell the subscribers of a session's notebook, or of its files, the newest version.
 
         Raises InvalidValue for other topics: those are the recorder's.
         """
-        kind, _, session_id = topic.partition(":")
-        if kind != "notebook":
-            raise InvalidValue("Only what happens to notebooks can be announced.")
-        if session := self._sessions.get(_uuid(session_id)):
+        if session := self._sessions.get(announced_session(topic)):
             session.touch()  # somebody writes in it
         self.notify({topic: number})
 
@@ -622,6 +620,9 @@ class Host:
         if session_id not in self._refreshing:
             self._refreshing.add(session_id)
             self._spawn(self._refresh(session_id), "refresh files")
+
+    async def _tell_of_files(self, session_id: UUID, version: int) -> None:
+        self.notify({files_topic(session_id): version})
 
     async def _refresh(self, session_id: UUID) -> None:
         await asyncio.sleep(REFRESH_SECONDS)

@@ -153,6 +153,19 @@ def test_lists_and_notebooks_are_in_step_between_processes(servers: Servers) -> 
     assert changed["type"] == "cells"
 
 
+def test_files_changed_through_one_process_are_told_at_the_other(servers: Servers) -> None:
+    name = servers.opened()
+    with servers.socket(servers.other, f"sessions/{name}/") as socket:
+        frame_of(socket, "live")
+        made = {"path": "folder"}
+        address = f"/api/v1/sessions/{name}/files/directories"
+        answer = servers.post(servers.one, address, json=made)
+        assert answer.status_code == 201, answer.text
+        told = frame_of(socket, "files")
+
+    assert told["version"] > 0
+
+
 def test_while_redis_comes_and_goes_every_event_arrives_once_and_in_order(servers: Servers) -> None:
     name = servers.opened()
     log = len(servers.log())

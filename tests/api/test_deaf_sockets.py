@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 
+from files.operations import save_file
+from sessions.models import Session
 from tests.api.sockets import connected, events_until, frame_of
 from tests.running import free_port
 
@@ -25,5 +29,10 @@ async def test_a_socket_sees_everything_and_only_later(host, settings):
             await frame_of(socket, "live")
             await socket.send_json_to({"type": "execute", "code": "print('later')"})
             events = await events_until(socket, "execution_finished")
+            session = await Session.objects.aget()
+            await save_file(session.pk, "a", io.BytesIO(b"x"), origin="azure")
+            files = await frame_of(socket, "files")
 
+    await session.arefresh_from_db()
+    assert files["version"] == session.files_version
     assert "later\n" in [event["data"].get("text") for event in events]

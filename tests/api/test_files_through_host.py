@@ -58,6 +58,10 @@ async def no_room(session_id: UUID) -> dict[str, Any]:
     raise SessionNotFound
 
 
+async def nobody_hears(session_id: UUID, version: int) -> None:
+    pass
+
+
 class Clock:
     """A clock that goes when it is told to."""
 
@@ -76,7 +80,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def files(clock: Clock) -> AsyncIterator[HostFiles]:
     """A host's side of files, by itself."""
-    found = HostFiles(no_room, clock=clock)
+    found = HostFiles(no_room, nobody_hears, clock=clock)
     yield found
     await found.stop()
 

@@ -196,6 +196,7 @@ async def test_a_cell_that_is_no_uuid_is_refused():
         await operations.submit(REF, "1", origin="test", create=True, cell="first")
 
 
-async def test_only_notebooks_can_be_announced():
+@pytest.mark.parametrize("topic", ["sessions", str(UUID(A)), "files:", "files:all", "log:" + A])
+async def test_only_notebooks_and_files_can_be_announced(topic):
     with pytest.raises(InvalidValue):
-        await engine().call("announce", topic="sessions", number=10**9)
+        await engine().call("announce", topic=topic, number=10**9)

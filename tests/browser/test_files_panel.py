@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -68,12 +69,16 @@ class FilesPanel:
         await expect(self.preview).to_be_visible()
         return self.preview
 
-    # Through another door
+    # Through another door: the panel sees by itself what became of it
 
-    async def write(self, path: str, content: bytes | str) -> None:
-        """Upload a file; the panel, which looks by itself when something happens, looks again."""
+    def write(self, path: str, content: bytes | str) -> None:
         self._answer("PUT", "files/content", path=path, overwrite="1", content=content)
-        await self.element.locator("[data-do=refresh]").dispatch_event("click")
+
+    def move(self, path: str, target: str) -> None:
+        self._answer("PATCH", "files", path=path, content=json.dumps({"path": target}))
+
+    def delete(self, path: str) -> None:
+        self._answer("DELETE", "files", path=path)
 
     def read(self, path: str) -> bytes:
         return self._answer("GET", "files/content", path=path).content
@@ -82,7 +87,8 @@ class FilesPanel:
         self, method: str, route: str, content: bytes | str = b"", **query: str
     ) -> httpx.Response:
         url = f"{self.notebook.server}/api/v1/sessions/{self.notebook.id}/{route}"
-        answer = http.request(method, url, params=query, content=content)
+        is_json = {"Content-Type": "application/json"} if method == "PATCH" else {}
+        answer = http.request(method, url, params=query, content=content, headers=is_json)
         answer.raise_for_status()
         return answer
 
@@ -209,7 +215,7 @@ async def test_a_cancelled_upload_is_tried_again(files):
 
 async def test_a_taken_name_is_replaced_only_if_the_person_says_so(files, problems):
     problems.expect("status of 409")
-    await files.write("taken.txt", "old")
+    files.write("taken.txt", "old")
     await files.choose(file("taken.txt", b"new"))
     upload = files.upload("taken.txt")
     await expect(upload).to_contain_text("taken.txt")
@@ -225,7 +231,7 @@ async def test_a_taken_name_is_replaced_only_if_the_person_says_so(files, proble
 async def test_several_taken_names_are_replaced_at_once(files, problems):
     problems.expect("status of 409")
     for name in ("a", "b"):
-        await files.write(name, "old")
+        files.write(name, "old")
     await files.choose(file("a", b"new"), file("b", b"new"))
 
     await files.element.get_by_role("button", name="Replace all").click()
@@ -299,6 +305,39 @@ async def test_what_code_changes_and_deletes_is_seen_in_open_folders(files, prob
     await expect(files.element.locator("[data-empty]")).to_be_visible()
 
 
+async def test_what_others_do_is_seen_without_asking(files):
+    files.write("d/a.txt", "1")
+    await files.row("d").click()
+    await expect(files.row("a.txt")).to_contain_text("1 byte")
+    await expect(files.row("a.txt")).to_have_attribute("aria-level", "2")
+
+    files.write("d/a.txt", "1" * 2500)
+    await expect(files.row("a.txt")).to_contain_text("2.5 KB")
+    files.move("d/a.txt", "b.txt")
+    await expect(files.row("b.txt")).to_have_attribute("aria-level", "1")
+    await expect(files.row("a.txt")).to_have_count(0)
+    files.delete("b.txt")
+    await expect(files.row("b.txt")).to_have_count(0)
+
+
+async def test_what_was_refused_is_read_also_when_files_change(files, problems):
+    problems.expect("status of 404")
+    files.write("gone", "")
+    await files.row("gone").focus()
+    await files.page.keyboard.press("Delete")
+    files.delete("gone")
+    await files.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    refusal = files.element.locator("[data-problem]")
+    await expect(refusal).to_contain_text("no file or directory")
+
+    files.write("new", "")
+    await expect(files.row("new")).to_be_visible()
+    await expect(refusal).to_contain_text("no file or directory")
+    await files.element.get_by_role("button", name="Look again").click()
+
+    await expect(refusal).to_be_hidden()
+
+
 async def test_a_folder_of_thousands_shows_its_beginning(files):
     await files.notebook.run_to_end("for i in range(700): open(f'{i:04}', 'w').close()")
 
@@ -312,7 +351,7 @@ async def test_a_folder_of_thousands_shows_its_beginning(files):
 
 
 async def test_a_file_is_renamed_in_its_place(files):
-    await files.write("before.txt", "same")
+    files.write("before.txt", "same")
     await files.row("before.txt").click(button="right")
     await files.page.keyboard.press("Escape")
     await expect(files.row("before.txt")).to_be_focused()
@@ -330,8 +369,8 @@ async def test_a_file_is_renamed_in_its_place(files):
 
 async def test_a_taken_name_is_refused_and_escape_gives_up(files, problems):
     problems.expect("status of 409")
-    await files.write("mine", "mine")
-    await files.write("theirs", "theirs")
+    files.write("mine", "mine")
+    files.write("theirs", "theirs")
     await files.menu("mine", "Rename F2")
     await files.page.keyboard.press("Control+A")
     await files.page.keyboard.type("theirs")
@@ -347,7 +386,7 @@ async def test_a_taken_name_is_refused_and_escape_gives_up(files, problems):
 
 async def test_a_file_is_deleted_after_a_question(files):
     for name in ("a", "b", "c"):
-        await files.write(name, name)
+        files.write(name, name)
     await expect(files.rows).to_have_count(3)
     await files.row("b").focus()
     await files.page.keyboard.press("Delete")
@@ -364,7 +403,7 @@ async def test_a_file_is_deleted_after_a_question(files):
 
 
 async def test_a_question_is_not_answered_by_the_one_before(files):
-    await files.write("kept", "")
+    files.write("kept", "")
     await files.row("kept").focus()
     # Faster than a person: the first question is taken back and the second asked in one go.
     await files.row("kept").evaluate(
@@ -394,9 +433,9 @@ async def test_a_new_folder_asks_for_its_name(files):
 
 
 async def test_a_folder_goes_out_as_a_zip(files):
-    await files.write("out/one.txt", "1")
-    await files.write("out/deep/two.txt", "2")
-    await files.write("beside.txt", "3")
+    files.write("out/one.txt", "1")
+    files.write("out/deep/two.txt", "2")
+    files.write("beside.txt", "3")
     await expect(files.row("out")).to_be_visible()
 
     async with files.page.expect_download() as download:
@@ -413,7 +452,7 @@ async def test_a_folder_goes_out_as_a_zip(files):
 
 
 async def test_a_file_is_downloaded_as_it_is(files):
-    await files.write("raw.bin", bytes(range(256)))
+    files.write("raw.bin", bytes(range(256)))
 
     async with files.page.expect_download() as download:
         await files.menu("raw.bin", "Download")
@@ -427,7 +466,7 @@ async def test_a_file_is_downloaded_as_it_is(files):
 
 
 async def test_text_is_shown_with_line_numbers(files):
-    await files.write("notes.txt", "first\n<b>second</b>\n")
+    files.write("notes.txt", "first\n<b>second</b>\n")
 
     preview = await files.open("notes.txt")
 
@@ -450,7 +489,7 @@ async def test_a_picture_is_shown_with_its_size(files):
 
 
 async def test_a_broken_picture_says_so(files):
-    await files.write("broken.png", "not a picture")
+    files.write("broken.png", "not a picture")
 
     preview = await files.open("broken.png")
 
@@ -458,7 +497,7 @@ async def test_a_broken_picture_says_so(files):
 
 
 async def test_a_table_is_sorted_by_its_columns(files):
-    await files.write("t.csv", 'name,size\nb,10\na,9\n"c, d",\n')
+    files.write("t.csv", 'name,size\nb,10\na,9\n"c, d",\n')
     preview = await files.open("t.csv")
     column = preview.locator("tbody td:last-child")
     await expect(column).to_have_text(["10", "9", ""])
@@ -475,7 +514,7 @@ async def test_a_table_is_sorted_by_its_columns(files):
 
 
 async def test_what_cannot_be_shown_can_still_be_had(files):
-    await files.write("data.bin", bytes(range(256)) * 4)
+    files.write("data.bin", bytes(range(256)) * 4)
     preview = await files.open("data.bin")
     await expect(preview.locator(".preview-none")).not_to_be_empty()
 
@@ -514,7 +553,7 @@ async def test_every_name_can_be_deleted_and_uploaded(files, name):
     if "/" not in name and "\n" not in name:
         await files.choose(file(name, b"up"))
     else:
-        await files.write(name, b"up")
+        files.write(name, b"up")
     await expect(files.row(name)).to_be_visible()
     assert files.read(name) == b"up"
 
@@ -526,7 +565,7 @@ async def test_every_name_can_be_deleted_and_uploaded(files, name):
 
 
 async def test_an_svg_is_a_picture_and_runs_nothing(files):
-    await files.write("drawing.svg", SVG)
+    files.write("drawing.svg", SVG)
 
     preview = await files.open("drawing.svg")
 
@@ -537,7 +576,7 @@ async def test_an_svg_is_a_picture_and_runs_nothing(files):
 
 async def test_an_svg_opened_by_its_address_runs_nothing(files, problems):
     problems.expect("")  # the browser says what it refuses to run
-    await files.write("drawing.svg", SVG)
+    files.write("drawing.svg", SVG)
     await files.open("drawing.svg")
     address = await files.preview.locator("img").get_attribute("src")
 
@@ -552,7 +591,7 @@ async def test_an_svg_opened_by_its_address_runs_nothing(files, problems):
 
 async def test_the_tree_is_walked_with_the_keyboard(files):
     for path in ("alpha/deep/x", "alpha/y", "beta", "gamma"):
-        await files.write(path, "content")
+        files.write(path, "content")
     await expect(files.rows).to_have_count(3)
     await files.row("alpha").focus()
     press = files.page.keyboard.press
@@ -582,7 +621,7 @@ async def test_the_tree_is_walked_with_the_keyboard(files):
 
 async def test_tab_enters_the_tree_once(files):
     for name in ("a", "b", "c"):
-        await files.write(name, name)
+        files.write(name, name)
     await expect(files.rows).to_have_count(3)
     await files.row("b").focus()
 

@@ -251,12 +251,22 @@ async def test_a_socket_has_everything_while_redis_is_away_and_when_it_is_back(a
                 if f"{text}\n" in texts and seen[-1]["type"] == "execution_finished":
                     return
 
+        async def hears_of_a_file(name: str) -> None:
+            """Make one through the other process, and hear of it here."""
+            url = f"/api/v1/sessions/a/files/content?path={name}"
+            assert (await api.put(url, b"x", content_type="text/plain")).status_code == 201
+            while json.loads(await socket.recv())["type"] != "files":
+                pass
+
         async with asyncio.timeout(SOON_SECONDS):
             await prints("before")
+            await hears_of_a_file("before")
             cluster.redis.stop()
             await prints("meanwhile")
+            await hears_of_a_file("meanwhile")
             cluster.redis.start()
             await prints("after")
+            await hears_of_a_file("after")
 
     numbers = [each["number"] for each in seen]
     assert numbers == list(range(1, len(numbers) + 1))

@@ -143,6 +143,9 @@ class Session(serializers.Serializer):
     last_active_at = serializers.DateTimeField()
     ended_at = serializers.DateTimeField(allow_null=True)
     last_event_number = serializers.IntegerField(help_text="Of its newest event.")
+    files_version = serializers.IntegerField(
+        help_text="Grows whenever its files have changed, whoever did it."
+    )
 
 
 class Sessions(serializers.Serializer):

@@ -19,7 +19,7 @@ const REFUSED = new Map([
 
 export class Socket {
   /** @type {() => string} */ #url;
-  /** @type {Map<string, (frame: any) => void>} */ #handlers = new Map();
+  /** @type {Map<string, ((frame: any) => void)[]>} */ #handlers = new Map();
   /** @type {(state: ConnectionState, reason: string) => void} */ #onState = () => {};
   /** @type {WebSocket | null} */ #socket = null;
   #retryMs = RETRY_FIRST_MS;
@@ -61,7 +61,7 @@ export class Socket {
    * @param {(frame: any) => void} handler
    */
   on(type, handler) {
-    this.#handlers.set(type, handler);
+    this.#handlers.set(type, [...(this.#handlers.get(type) ?? []), handler]);
   }
 
   /** @param {(state: ConnectionState, reason: string) => void} handler */
@@ -94,7 +94,7 @@ export class Socket {
     socket.onmessage = (message) => {
       this.#heardAt = Date.now();
       const frame = JSON.parse(message.data);
-      this.#handlers.get(frame.type)?.(frame);
+      for (const handler of this.#handlers.get(frame.type) ?? []) handler(frame);
     };
     socket.onclose = (event) => this.#closed(socket, event);
   }

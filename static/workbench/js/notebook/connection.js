@@ -23,15 +23,29 @@ export class Connection {
   #questions = 0;
   /** @type {Map<string, {resolve: (frame: any) => void, reject: (error: Error) => void}>} */ #waiting = new Map();
 
+  #filesVersion;
+  /** @type {(() => void)[]} */ #onFiles = [];
+
   /**
-   * @param {string} sessionId
+   * @param {{id: string, files_version: number}} session
    * @param {() => number} lastNumber of the last event the page has
    */
-  constructor(sessionId, lastNumber) {
-    this.socket = new Socket(() => socketUrl(`/ws/sessions/${sessionId}/?since=${lastNumber()}`));
+  constructor(session, lastNumber) {
+    this.socket = new Socket(() => socketUrl(`/ws/sessions/${session.id}/?since=${lastNumber()}`));
+    this.#filesVersion = session.files_version;
+    this.socket.on("session", (frame) => this.#filesAt(frame.session.files_version)); // after an interruption
+    this.socket.on("files", ({ version }) => this.#filesAt(version));
     for (const type of ["completion", "inspection", "variables", "table", "resources"]) {
       this.socket.on(type, (frame) => this.#answered(frame));
     }
+  }
+
+  /**
+   * Call `callback` when files have changed, whoever did it.
+   * @param {() => void} callback
+   */
+  onFiles(callback) {
+    this.#onFiles.push(callback);
   }
 
   /**
@@ -80,6 +94,13 @@ export class Connection {
     if (!this.#waiting.has(frame.question)) return false;
     this.#refuse(frame.question, frame.message, frame.code);
     return true;
+  }
+
+  /** @param {number} version */
+  #filesAt(version) {
+    if (version === this.#filesVersion) return;
+    this.#filesVersion = version;
+    for (const callback of this.#onFiles) callback();
   }
 
   /** @param {any} frame */

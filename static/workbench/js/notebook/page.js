@@ -37,7 +37,7 @@ const log = new SessionLog(session, schedule);
 const runs = new Runs();
 const doc = new NotebookDocument();
 const sync = new NotebookSync(doc, session.id);
-const connection = new Connection(session.id, () => log.lastNumber);
+const connection = new Connection(session, () => log.lastNumber);
 const arrivals = new Arrivals();
 const dispatcher = new Dispatcher(() => log.state, session, () => isDrawing && drawCells());
 // Widgets of who may only look show what they are, and say nothing to the kernel.
@@ -67,6 +67,7 @@ const workbench = {
     return log.state;
   },
   onState: (/** @type {() => void} */ callback) => listeners.add(callback),
+  onFiles: (/** @type {() => void} */ callback) => connection.onFiles(callback),
   ask: (/** @type {string} */ type, /** @type {any} */ fields) => connection.ask(type, fields),
   send,
   problem: (/** @type {string} */ sentence) => showProblem(problem, sentence),

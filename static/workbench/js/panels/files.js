@@ -1,5 +1,5 @@
 // @ts-check
-// The files of a session: a tree that follows what code writes, uploads, previews.
+// The files of a session: a tree that follows what code and others write, uploads, previews.
 
 import { ApiError, request, sessionRoute } from "../api.js";
 import { confirmed } from "../confirm.js";
@@ -18,7 +18,7 @@ import { UploadsView } from "./uploads-view.js";
 const ENDED = "This session has ended, and its files went with it.";
 
 /** @typedef {import("./files-model.js").FileInfo} FileInfo */
-/** @typedef {{session: {id: string, may_run: boolean}, state: import("../fold.js").State, onState: (callback: () => void) => void, problem: (sentence: string) => void, showPanel?: (id: string) => void}} Workbench */
+/** @typedef {{session: {id: string, may_run: boolean}, state: import("../fold.js").State, onState: (callback: () => void) => void, onFiles: (callback: () => void) => void, problem: (sentence: string) => void, showPanel?: (id: string) => void}} Workbench */
 
 /** @param {Workbench} workbench */
 export function filesPanel(workbench) {
@@ -45,6 +45,9 @@ class FilesPanel {
   #isLive = true;
   // The last event that was taken into account.
   #number = -1;
+  // What is wrong, in sentences, empty if nothing is: with looking, and with what somebody did.
+  #unread = "";
+  #undone = "";
 
   /** @param {Workbench} workbench */
   constructor(workbench) {
@@ -74,6 +77,7 @@ class FilesPanel {
     const view = new UploadsView(find("[data-uploads]", this.element), this.#queue);
     this.#wire();
     workbench.onState(() => this.#onState());
+    workbench.onFiles(() => this.#follower.soon());
   }
 
   // Lifecycle
@@ -100,10 +104,11 @@ class FilesPanel {
     try {
       if (!isLive(this.#workbench.state)) throw new ApiError("session_ended", ENDED, 404);
       for (const folder of this.#model.shownFolders) news.push(...(await this.#readFolder(folder)));
-      this.#say("");
+      this.#unread = "";
     } catch (error) {
       this.#refused(/** @type {import("../api.js").ApiError} */ (error));
     }
+    this.#say();
     this.#draw();
     this.#tree.mark(news);
     if (news.length) setText(find("[data-news]", this.element), newsText(news));
@@ -129,7 +134,7 @@ class FilesPanel {
       this.#isLive = false;
       this.#follower.stop();
     }
-    this.#say(error.message);
+    this.#unread = error.message;
   }
 
   get #mayWrite() {
@@ -147,11 +152,10 @@ class FilesPanel {
     }
   }
 
-  /** @param {string} sentence empty: nothing is wrong */
-  #say(sentence) {
+  #say() {
     const problem = find("[data-problem]", this.element);
     problem.classList.toggle("is-end", !this.#isLive);
-    showProblem(problem, sentence);
+    showProblem(problem, this.#unread || this.#undone);
   }
 
   // What a person does
@@ -165,7 +169,10 @@ class FilesPanel {
     const folderField = /** @type {HTMLInputElement} */ (find("[data-folder-field]", this.element));
     on("upload", () => field.click());
     on("new-folder", () => this.#newFolder(""));
-    on("refresh", () => this.#follower.anew());
+    on("refresh", () => {
+      this.#undone = "";
+      this.#follower.anew();
+    });
     on("more", (button) => openMenu(button, [
       { title: "Upload a folder…", isHidden: !this.#mayWrite, run: () => folderField.click() },
       { title: "Download all as zip", disabled: this.#model.isEmpty, run: () => download(this.#session, null) },
@@ -221,8 +228,7 @@ class FilesPanel {
     else this.#model.close(file.path);
     this.#draw();
     if (!isOpen) return;
-    const failed = await this.#try(() => this.#readFolder(file.path));
-    if (failed) this.#say(failed);
+    await this.#attempt(() => this.#readFolder(file.path));
     this.#draw();
   }
 
@@ -271,13 +277,12 @@ class FilesPanel {
   async #remove(file) {
     const text = file.is_directory ? "All that is in it is deleted too. This cannot be undone." : "This cannot be undone.";
     if (!(await confirmed({ title: `Delete ${file.name}?`, text, verb: "Delete" }))) return;
-    const failed = await this.#try(async () => {
+    await this.#attempt(async () => {
       await request("DELETE", this.#url("files", { path: file.path }));
       this.#model.forget(file.path);
       await this.#follower.anew();
       this.#tree.focus("");
     });
-    if (failed) this.#say(failed);
   }
 
   /** Make a folder, and ask for its name. @param {string} directory */
@@ -285,8 +290,7 @@ class FilesPanel {
     if (directory) this.#model.open(directory);
     await this.#follower.anew();
     const path = joined(directory, freeName("New folder", this.#model.namesIn(directory)));
-    const failed = await this.#try(() => this.#makeFolder(path));
-    if (failed) return this.#say(failed);
+    if (!(await this.#attempt(() => this.#makeFolder(path)))) return;
     await this.#follower.anew();
     this.#tree.rename(path);
   }
@@ -294,6 +298,13 @@ class FilesPanel {
   /** @param {string} path */
   #makeFolder(path) {
     return request("POST", this.#url("files/directories"), { json: { path } });
+  }
+
+  /** Whether it was done; if not, why is said until the next attempt. @param {() => Promise<unknown>} act */
+  async #attempt(act) {
+    this.#undone = await this.#try(act);
+    this.#say();
+    return !this.#undone;
   }
 
   /** What went wrong, in a sentence; empty: nothing. @param {() => Promise<unknown>} act */
