@@ -21,8 +21,6 @@ from socket import socket as PlainSocket
 from typing import Any
 from uuid import uuid4
 
-import zmq
-import zmq.asyncio
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
@@ -34,7 +32,7 @@ from sessions.exceptions import (
     LimitReached,
     NotSupported,
 )
-from sessions.kernels import channels, inside, provisioner
+from sessions.kernels import channels, connection, inside, provisioner
 from sessions.kernels.channels import Channels
 from sessions.kernels.flow import Flow
 from sessions.kernels.forked import ForkedProcess
@@ -150,7 +148,6 @@ class LiveKernel:
         name: str,
         *,
         specs: KernelSpecManager,
-        context: zmq.Context[zmq.Socket[bytes]],
         sandbox: Sandbox,
         environment: dict[str, str],
         flow: Flow,
@@ -180,12 +177,10 @@ class LiveKernel:
         self._manager = AsyncKernelManager(
             kernel_name=name,
             kernel_spec_manager=specs,
-            context=zmq.asyncio.Context(context),  # the same, in the clothes that it wants
             transport="ipc",
             ip=str(sandbox.sockets / "s"),
             connection_file=str(sandbox.sockets / "kernel.json"),
         )
-        self._context = context
         # None until its process has been started.
         self._channels: Channels | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -464,7 +459,6 @@ class LiveKernel:
         protocol = self._manager.session
         self._channels = Channels(
             self.name,
-            self._context,
             MessageCodec(protocol.key, protocol.session),
             identity=protocol.bsession,
             flow=self._flow,
@@ -611,7 +605,7 @@ class LiveKernel:
     async def _end_lost(self) -> None:
         """Started when a connection was cut, ends with the process."""
         await asyncio.wait({self.death}, timeout=LOST_SECONDS)
-        mebibytes = channels.MAX_MESSAGE_BYTES // 2**20
+        mebibytes = connection.MAX_MESSAGE_BYTES // 2**20
         self.exceed(
             f"The kernel sent a message of more than {mebibytes} MiB, or closed its connection, "
             "so it was ended."

@@ -10,8 +10,6 @@ from subprocess import SubprocessError
 from typing import Any
 from uuid import UUID
 
-import zmq
-
 from sessions.exceptions import (
     Conflict,
     HostUnavailable,
@@ -42,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 MAX_IDENTIFIER_LENGTH = 256
 MAX_IDLE_TIMEOUT_SECONDS = 366 * 24 * 3600
-MAX_SOCKETS = 65_536  # of zmq in this process; twelve a kernel, eight of which watch four
 
 DRAINING = "This kernel host opens no sessions: an operator is about to take it away."
 
@@ -88,8 +85,6 @@ class Roster:
         # None before the start.
         self._tidying: asyncio.Task[None] | None = None
         self._nursery = Nursery(config, specs, self._estate, self._waiting_kernel)
-        self._context = zmq.Context()
-        self._context.set(zmq.MAX_SOCKETS, MAX_SOCKETS)
 
     async def start(self, kept: Sequence[SessionRecord]) -> None:
         """Take back what an earlier host kept; begin to remove what it left, and to make kernels."""
@@ -114,7 +109,6 @@ class Roster:
 
     def destroy(self) -> None:
         """Let go of the sockets; the last call."""
-        self._context.destroy(linger=0)
 
     # --- Finding ------------------------------------------------------------------------
 
@@ -363,7 +357,6 @@ class Roster:
             return LiveKernel(
                 record.kernel_name,
                 specs=self._specs.manager,
-                context=self._context,
                 sandbox=replace(sandbox, sockets=premises.make_sockets()),
                 environment=environment,
                 flow=self._recorder.flow,
@@ -395,7 +388,6 @@ class Roster:
         return LiveKernel(
             DEFAULT_KERNEL,
             specs=self._specs.manager,
-            context=self._context,
             sandbox=replace(sandbox, sockets=premises.make_sockets()),
             environment=self._environment(sandbox),
             flow=self._recorder.flow,
