@@ -62,6 +62,7 @@ class Channels:
             on_frames=lambda frames: self._read(channel, frames),
             on_lost=lambda: self._on_lost(channel),
             flow=self._flow if waits else None,
+            reads_ahead=channel == "iopub" and not waits,
         )
 
     def send(

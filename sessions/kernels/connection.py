@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import socket
-from collections import deque
 from collections.abc import Callable
 
 from sessions.kernels import zmtp
 from sessions.kernels.flow import Flow
+from sessions.kernels.read_ahead import ReadAhead
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,9 @@ class Connection:
     """A peer of type ``socket_type`` (SUB or DEALER), from now until ``close``.
 
     ``on_frames`` is called with the frames of each message, ``on_lost`` once the connection was
-    cut, by the other end or for what it sent; not after ``close``. With a ``flow`` what one read
-    has brought is handled before the next, and nothing while it is closed: who says more waits.
-    Without one (None) all is read at once, however much waits here to be handled.
+    cut, by the other end or for what it sent; not after ``close``. What one read has brought is
+    handled before the next, and nothing while ``flow`` is closed (None: it never is): who says more
+    waits. With ``reads_ahead`` nobody does: all is read at once, up to MAX_WAITING_BYTES.
     """
 
     def __init__(
@@ -39,7 +40,8 @@ class Connection:
         identity: bytes,
         on_frames: Callable[[list[bytes]], None],
         on_lost: Callable[[], None],
-        flow: Flow | None,
+        flow: Flow | None = None,
+        reads_ahead: bool = False,
     ) -> None:
         self._scheme, _, address = url.partition("://")
         self._address = address if self._scheme == "ipc" else _host_and_port(address)
@@ -51,23 +53,24 @@ class Connection:
         self._unsent = bytearray(zmtp.opening(socket_type, identity))
         # What is sent once the other end is ready.
         self._held = bytearray(zmtp.SUBSCRIBE_TO_ALL if socket_type == "SUB" else b"")
-        # What was read and not handled yet, and whether there comes no more.
-        self._chunks: deque[bytes] = deque()
-        self._is_over = False
+        self._is_closed = False
         # None until there is a connection, and after its end.
         self._socket: socket.socket | None = None
+        # None unless it reads ahead.
+        self._ahead: ReadAhead | None = None
+        self._reads_ahead = reads_ahead
         # Goes on with what has come after others had their turn; None if that is nothing.
         self._next: asyncio.Handle | None = None
         # None if the first attempt has succeeded.
         self._connecting: asyncio.Task[None] | None = None
         if flow is not None:
-            flow.listen(self._handle)
+            flow.listen(self._handle_soon)
         if self._scheme != "ipc" or self._connect_at_once():
             self._connecting = self._loop.create_task(self._connect(), name=f"connect to {url}")
 
     def send(self, frames: list[bytes]) -> bool:
         """Whether the message is on its way; it does not wait."""
-        if len(self._unsent) + len(self._held) > MAX_UNSENT_BYTES:
+        if self._is_closed or len(self._unsent) + len(self._held) > MAX_UNSENT_BYTES:
             return False
         self._held += zmtp.message(frames)
         self._let_go()
@@ -75,12 +78,15 @@ class Connection:
 
     def close(self) -> None:
         """Hang up; what is not sent yet is not sent any more. Idempotent."""
+        self._is_closed = True
         for waiting in (self._connecting, self._next):
             if waiting is not None:
                 waiting.cancel()
         self._connecting = self._next = None
         if self._flow is not None:
-            self._flow.unlisten(self._handle)
+            self._flow.unlisten(self._handle_soon)
+        if self._ahead is not None:
+            self._ahead.close()
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
@@ -135,7 +141,10 @@ class Connection:
 
     def _use(self, connection: socket.socket) -> None:
         self._socket = connection
-        self._loop.add_reader(connection, self._read)
+        if self._reads_ahead:
+            self._ahead = ReadAhead(connection, self._handle_from_thread)
+        else:
+            self._loop.add_reader(connection, self._handle)
         self._write()
 
     def _write(self) -> None:
@@ -153,21 +162,13 @@ class Connection:
             self._unsent.clear()
         self._loop.remove_writer(self._socket)
 
-    def _read(self) -> None:
-        assert self._socket is not None
-        try:
-            data = self._socket.recv(READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._chunks.append(data)
-        else:
-            self._is_over = True
-            self._loop.remove_reader(self._socket)
-        if self._next is None:
-            self._handle()
+    def _handle_soon(self) -> None:
+        if self._next is None and self._socket is not None:
+            self._next = self._loop.call_soon(self._handle)
+
+    def _handle_from_thread(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._handle_soon)
 
     def _handle(self) -> None:
         """Handle a few messages of what has come, and read on after the last of them."""
@@ -186,26 +187,27 @@ class Connection:
                 logger.warning("hung up on a kernel: %s", error)
                 self._lose()
                 return
-            if frames is not None:
+            if frames:
                 self._on_frames(frames)
-            elif self._chunks:
-                self._reader.feed(self._chunks.popleft())
-            else:
-                self._all_handled()
+            elif frames is not None:
+                self._answer()
+                self._let_go()
+            elif not self._feed(self._socket):
                 return
         if self._socket is not None:
-            if self._flow is not None:
-                self._loop.remove_reader(self._socket)
-            self._next = self._loop.call_soon(self._handle)
+            self._loop.remove_reader(self._socket)
+            self._handle_soon()
 
-    def _all_handled(self) -> None:
-        if self._is_over:
+    def _feed(self, connection: socket.socket) -> bool:
+        """Whether the reader got more; if not, we are called when more has come."""
+        data = _receive(connection) if self._ahead is None else self._ahead.take()
+        if data:
+            self._reader.feed(data)
+        elif data is not None:
             self._lose()
-            return
-        self._answer()
-        self._let_go()
-        if self._socket is not None:
-            self._loop.add_reader(self._socket, self._read)
+        elif self._ahead is None:
+            self._loop.add_reader(connection, self._handle)
+        return bool(data)
 
     def _let_go(self) -> None:
         if self._reader.is_ready and self._held:
@@ -224,6 +226,16 @@ class Connection:
     def _lose(self) -> None:
         self.close()
         self._on_lost()
+
+
+def _receive(connection: socket.socket) -> bytes | None:
+    """What has come: empty at the end, None if that is nothing yet."""
+    try:
+        return connection.recv(READ_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
 
 
 def _host_and_port(address: str) -> tuple[str, int]:

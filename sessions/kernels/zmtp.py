@@ -60,9 +60,9 @@ class Reader:
         # The message that has begun, and what it costs so far.
         self._frames: list[bytes] = []
         self._cost = 0
-        # The frame that has begun: its flags, its pieces, and how many bytes are missing.
+        # The frame that has begun: its flags, what has come of it, and how many bytes are missing.
         self._flags = 0
-        self._pieces: list[bytes] = []
+        self._begun = bytearray()
         self._missing = 0
         self._is_inside = False
         self.answers = bytearray()
@@ -72,7 +72,10 @@ class Reader:
         self._data, self._at = self._data[self._at :] + data, 0
 
     def next(self) -> list[bytes] | None:
-        """The next message's frames; None until more has come. Raises WireError."""
+        """The next message's frames, none for a command; None until more has come.
+
+        Raises WireError.
+        """
         if not self._is_greeted and not self._read_greeting():
             return None
         while self._is_inside or self._begin_frame():
@@ -81,7 +84,7 @@ class Reader:
                 return None
             if self._flags & _COMMAND:
                 self._obey(frame)
-                continue
+                return []
             self._frames.append(frame)
             if not self._flags & _MORE:
                 frames, self._frames, self._cost = self._frames, [], 0
@@ -130,12 +133,11 @@ class Reader:
         self._at += len(piece)
         self._missing -= len(piece)
         if self._missing:
-            self._pieces.append(piece)
+            self._begun += piece
             return None
         self._is_inside = False
-        if self._pieces:
-            piece = b"".join([*self._pieces, piece])
-            self._pieces = []
+        if self._begun:
+            piece, self._begun = bytes(self._begun + piece), bytearray()
         return piece
 
     def _obey(self, body: bytes) -> None:

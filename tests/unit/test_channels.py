@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import zmq
 
 from sessions.exceptions import KernelBusy
-from sessions.kernels import channels, connection, zmtp
+from sessions.kernels import channels, connection, read_ahead, zmtp
 from sessions.kernels.channels import Channels
 from sessions.kernels.flow import Flow
 from sessions.kernels.messages import Message, MessageCodec
@@ -77,6 +78,30 @@ class FarEnd:
     def _on_lost(self, channel: str) -> None:
         self.lost.append(channel)
         self.changed.set()
+
+
+def our_end(
+    flow: Flow,
+    on_message: Callable[[str, Message], None],
+    on_lost: Callable[[str], None] = lambda _: None,
+) -> Channels:
+    return Channels(
+        "test",
+        MessageCodec(KEY, "us"),
+        identity=b"us",
+        flow=flow,
+        on_message=on_message,
+        on_flood=lambda: None,
+        on_lost=on_lost,
+    )
+
+
+def listening(path: Path) -> socket.socket:
+    """A bare socket for who says what no socket of zmq would."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
 
 
 @pytest.fixture
@@ -214,15 +239,7 @@ async def test_what_is_published_waits_with_the_kernel_while_the_flow_is_closed(
             all_heard.set()
 
     flow.close()
-    near = Channels(
-        "test",
-        MessageCodec(KEY, "us"),
-        identity=b"us",
-        flow=flow,
-        on_message=on_message,
-        on_flood=lambda: None,
-        on_lost=lambda _: None,
-    )
+    near = our_end(flow, on_message)
     near.open("iopub", f"ipc://{tmp_path}/iopub", waits=True)
     await asyncio.to_thread(kernel.recv)  # the subscription
 
@@ -262,20 +279,14 @@ async def test_who_asks_for_a_sign_of_life_and_leaves_does_no_harm(tmp_path: Pat
     lost = asyncio.Event()
     ping = b"\x04\x07\x04PING\x00\x00"
     said = [zmtp.message(codec.write("say", {"number": number})[1]) for number in range(100)]
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(tmp_path / "iopub"))
-    listener.listen()
+    listener = listening(tmp_path / "s")
     flow.close()
-    near = Channels(
-        "test",
-        MessageCodec(KEY, "us"),
-        identity=b"us",
-        flow=flow,
-        on_message=lambda _, message: heard.append(message.content["number"]),
-        on_flood=lambda: None,
+    near = our_end(
+        flow,
+        lambda _, message: heard.append(message.content["number"]),
         on_lost=lambda _: lost.set(),
     )
-    near.open("iopub", f"ipc://{tmp_path}/iopub", waits=True)
+    near.open("iopub", f"ipc://{tmp_path}/s", waits=True)
     kernel, _ = listener.accept()
     with listener, kernel:
         kernel.sendall(zmtp.opening("XPUB") + b"".join(said[:50]) + ping + b"".join(said[50:]))
@@ -288,3 +299,102 @@ async def test_who_asks_for_a_sign_of_life_and_leaves_does_no_harm(tmp_path: Pat
     near.close()
 
     assert heard == list(range(100))
+
+
+async def test_what_would_be_dropped_is_read_while_the_loop_is_busy(tmp_path: Path) -> None:
+    codec = MessageCodec(KEY, "them")
+    said = [zmtp.message(codec.write("say", {"number": number})[1]) for number in range(20_000)]
+    heard: list[int] = []
+    all_heard = asyncio.Event()
+
+    def on_message(channel: str, message: Message) -> None:
+        heard.append(message.content["number"])
+        if len(heard) == len(said):
+            all_heard.set()
+
+    near = our_end(Flow(), on_message)
+    with listening(tmp_path / "s") as listener:
+        near.open("iopub", f"ipc://{tmp_path}/s")
+        kernel, _ = listener.accept()
+    with kernel:
+        kernel.settimeout(WAIT_SECONDS)
+        kernel.sendall(zmtp.opening("XPUB") + b"".join(said))  # in the loop's own thread
+        assert heard == []
+        async with asyncio.timeout(WAIT_SECONDS):
+            await all_heard.wait()
+    near.close()
+
+    assert heard == list(range(len(said)))
+
+
+@pytest.mark.parametrize(("channel", "speaker"), [("shell", "ROUTER"), ("iopub", "XPUB")])
+async def test_who_says_more_than_is_handled_has_to_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channel: str, speaker: str
+) -> None:
+    """Replies are read no faster than they are checked, and not everything is read ahead."""
+    monkeypatch.setattr(read_ahead, "MAX_WAITING_BYTES", 500_000)
+    codec = MessageCodec(KEY, "them")
+    said = [zmtp.message(codec.write("say", {"number": number})[1]) for number in range(20_000)]
+    sent = handled = most = 0
+    all_handled = asyncio.Event()
+
+    def on_message(channel: str, message: Message) -> None:
+        nonlocal handled, most
+        handled += len(said[message.content["number"]])
+        most = max(most, sent - handled)
+        if message.content["number"] == len(said) - 1:
+            all_handled.set()
+
+    def say_all() -> None:
+        nonlocal sent
+        kernel.sendall(zmtp.opening(speaker))
+        for each in said:
+            kernel.sendall(each)
+            sent += len(each)
+
+    near = our_end(Flow(), on_message)
+    with listening(tmp_path / "s") as listener:
+        near.open(channel, f"ipc://{tmp_path}/s")
+        kernel, _ = listener.accept()
+    with kernel:
+        saying = asyncio.create_task(asyncio.to_thread(say_all))
+        async with asyncio.timeout(WAIT_SECONDS):
+            await all_handled.wait()
+            await saying
+    near.close()
+
+    assert sum(map(len, said)) > 4_000_000
+    assert most < 2_000_000
+
+
+@pytest.mark.parametrize("room", [0, 500_000])
+async def test_who_reads_ahead_stops_when_it_hangs_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """Whether the thread waits for room, or for more."""
+    monkeypatch.setattr(read_ahead, "MAX_WAITING_BYTES", room)
+    before = set(threading.enumerate())
+    near = our_end(Flow(), lambda *_: None)
+    with listening(tmp_path / "s") as listener:
+        near.open("iopub", f"ipc://{tmp_path}/s")
+        kernel, _ = listener.accept()
+    (reading,) = set(threading.enumerate()) - before
+    near.close()
+
+    with kernel:
+        await asyncio.to_thread(reading.join, WAIT_SECONDS)
+        assert not reading.is_alive()
+
+
+async def test_a_kernel_that_hung_up_takes_nothing(tmp_path: Path) -> None:
+    lost = asyncio.Event()
+    near = our_end(Flow(), lambda *_: None, on_lost=lambda _: lost.set())
+    with listening(tmp_path / "s") as listener:
+        near.open("shell", f"ipc://{tmp_path}/s")
+        listener.accept()[0].close()
+    async with asyncio.timeout(WAIT_SECONDS):
+        await lost.wait()
+
+    with pytest.raises(KernelBusy):
+        near.send("shell", "hello", {})
+    near.close()

@@ -18,7 +18,7 @@ def read(reader: Reader, data: bytes) -> list[list[bytes]]:
     reader.feed(data)
     found = []
     while (frames := reader.next()) is not None:
-        found.append(frames)
+        found += [frames] if frames else []
     return found
 
 
@@ -78,6 +78,14 @@ def test_a_sign_of_life_is_answered_with_what_it_wants_back():
 
     assert read(reader, READY + command(b"PING", b"\0\7" + b"c" * 40)) == []
     assert reader.answers == command(b"PONG", b"c" * zmtp.MAX_CONTEXT_BYTES)
+
+
+def test_each_command_is_a_turn_of_its_own():
+    """Who sends nothing else does not hold up everybody by it."""
+    reader = Reader(MOST)
+    reader.feed(READY + command(b"") * 3)
+
+    assert [reader.next() for _ in range(5)] == [[], [], [], [], None]
 
 
 def test_commands_between_the_frames_of_a_message_cost_and_change_nothing():
