@@ -1,6 +1,7 @@
 """Continued runs over a host by itself: real commands in real sandboxes, real kernels."""
 
 import asyncio
+import os
 import signal
 import time
 
@@ -19,7 +20,7 @@ from sessions.kernels.flow import Flow
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.stdin import can_be_watched
 from sessions.outcomes import fold
-from tests.hosts import NAMED, event_of_type, run, started_host
+from tests.hosts import NAMED, descendants, event_of_type, newcomers, run, started_host
 
 pytestmark = pytest.mark.kernel
 
@@ -188,8 +189,10 @@ async def test_commands_start_in_home_with_their_environment(host):
 
 
 async def test_an_interrupt_reaches_everything_a_command_started(host):
-    await start(host, step("exec", "echo here; sh -c 'sleep 60; true'; true"))
-    await sleeping(host)
+    before = descendants(os.getpid())
+    await start(host, step("exec", "sh -c 'sleep 60; true'; true"))
+    while "sleep 60" not in newcomers(before).values():  # before, a shell may miss a signal
+        await asyncio.sleep(0.01)
 
     began = time.monotonic()
     await host.interrupt(**NAMED)
