@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import itertools
 import json
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,12 @@ VERSION = "5.4"  # of the protocol
 DELIMITER = b"<IDS|MSG>"
 SIGNED = 4  # frames after the signature that it covers
 MAX_REMEMBERED = 4_096  # signatures that are told from new ones
+# Of the JSON in a message: a list of a hundred million empty lists is a small message, that takes
+# gigabytes and a minute to look through.
+MAX_ELEMENTS = 500_000
 
+# A string of JSON, or the rest of the text if it does not end. It never looks at anything twice.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 # JSON has no NaN and no infinity: they become null, as in sessions/kernels/outputs.py.
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 
@@ -38,6 +44,8 @@ class Message:
     content: dict[str, Any]
     metadata: dict[str, Any]
     buffers: list[bytes]
+    # How many bytes the content and the metadata had, if they are empty because of MAX_ELEMENTS.
+    left_out: int = 0
 
 
 class MessageCodec:
@@ -91,11 +99,17 @@ class MessageCodec:
         if not hmac.compare_digest(signature, self._sign(signed)):
             raise BadMessage("its signature is wrong")
         self._remember(signature)
+        if _has_many_elements(signed[:2]):
+            raise BadMessage("its header has too many parts")
+        left_out = 0
+        if _has_many_elements(signed[2:]):
+            left_out = sum(map(len, signed[2:]))
+            signed = [*signed[:2], b"{}", b"{}"]
         header, parent, metadata, content = map(_unpack, signed)
         msg_type, parent_id = header.get("msg_type"), parent.get("msg_id", "")
         if not isinstance(msg_type, str) or not isinstance(parent_id, str):
             raise BadMessage("its type, or the id of its parent, is no text")
-        return Message(msg_type, parent_id, content, metadata, parts[SIGNED:])
+        return Message(msg_type, parent_id, content, metadata, parts[SIGNED:], left_out)
 
     def _sign(self, parts: list[bytes]) -> bytes:
         signer = self._signer.copy()
@@ -109,6 +123,18 @@ class MessageCodec:
         self._seen[signature] = None
         if len(self._seen) > MAX_REMEMBERED:
             self._seen.popitem(last=False)
+
+
+def _has_many_elements(parts: list[bytes]) -> bool:
+    """Whether JSON has more than MAX_ELEMENTS."""
+    if _count(parts) <= MAX_ELEMENTS:  # also of those in its text, where they mean nothing
+        return False
+    return _count([_STRING.sub(b"", part) for part in parts]) > MAX_ELEMENTS
+
+
+def _count(parts: list[bytes]) -> int:
+    """How many elements parts of JSON have, about, or would have if they had no strings."""
+    return sum(part.count(mark) for part in parts for mark in (b"[", b"{", b","))
 
 
 def _pack(value: dict[str, Any]) -> bytes:

@@ -40,6 +40,11 @@ def output_of(msg_type: str, content: Any, metadata: Any, buffers: list[bytes]) 
         return None
 
 
+def left_out(msg_type: str, size: int) -> Output | None:
+    """What is said of an output of ``size`` bytes that nobody looked at; None if it is no output."""
+    return (EventType.TRUNCATED, {"dropped_bytes": size}) if msg_type in _READERS else None
+
+
 def pieces(output: Output) -> list[Output]:
     """The output, a long piece of a stream cut so that each part makes an event of fair size."""
     type_, data = output

@@ -20,7 +20,7 @@ from sessions.kernels.executions import MAX_REMEMBERED, LiveExecution
 from sessions.kernels.journal import Journal
 from sessions.kernels.kernel import STRAGGLER_SECONDS, LiveKernel, Request
 from sessions.kernels.messages import Message
-from sessions.kernels.outputs import clean, count_of, output_of
+from sessions.kernels.outputs import clean, count_of, left_out, output_of
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.slot import KernelSlot
 from sessions.kernels.watch import FileWatch
@@ -110,14 +110,17 @@ class CodeRunner:
         """A message on the kernel's iopub."""
         if self._by_request.get(message.parent_id, message) is None:
             return
-        output = output_of(message.type, message.content, message.metadata, message.buffers)
+        if message.left_out:
+            output = left_out(message.type, message.left_out)
+        else:
+            output = output_of(message.type, message.content, message.metadata, message.buffers)
         if output is None:
             return
         parent_id = message.parent_id
         execution = self._by_request.get(parent_id) or self._comms.owner_of(parent_id)
         if output[0] == EventType.COMM:
             self._comms.heard(output[1], execution, parent_id)
-        elif not self._comms.capture(parent_id, output):
+        elif message.left_out or not self._comms.capture(parent_id, output):
             self._journal.output(output, execution)
 
     def on_input(self, message: Message) -> None:

@@ -65,6 +65,16 @@ async def test_an_output_bomb_is_cut_and_the_code_goes_on(siege: Siege, code: st
     await siege.assert_usable()
 
 
+async def test_a_display_of_too_many_parts_is_left_out(siege: Siege) -> None:
+    parts = "{'application/json': [0] * 1_000_000}"
+    result = await siege.attack(f"for _ in range(10): get_ipython().display_pub.publish({parts})")
+
+    assert result["state"] == "succeeded", result["reason"]
+    dropped = [each["data"] for each in result["events"] if each["type"] == "truncated"]
+    assert len(dropped) == 10
+    assert all(each["dropped_bytes"] > 2_000_000 for each in dropped)
+
+
 # Says so when its output has not moved for a while; all of it would not fit into the memory.
 UNREAD = """
 import threading, time

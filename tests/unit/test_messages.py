@@ -137,6 +137,33 @@ def test_what_is_no_message_is_refused(codec: MessageCodec, frames: list[bytes])
         codec.read(frames)
 
 
+def test_what_has_too_many_parts_is_not_looked_at(codec: MessageCodec) -> None:
+    bomb = b'{"data": [' + b"[]," * 300_000 + b"[]]}"
+
+    message = codec.read(with_part(3, bomb))
+
+    assert (message.type, message.parent_id, message.content) == ("stream", "parent", {})
+    assert message.left_out == len(bomb) + len(GOOD[2])
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_header_of_too_many_parts_is_refused(codec: MessageCodec, part: int) -> None:
+    with pytest.raises(BadMessage, match="too many parts"):
+        codec.read(with_part(part, {"a": [0] * 600_000}))
+
+
+@pytest.mark.parametrize("text", ["1,2,3\n", '",[{', "\\,,", '\\",'])
+def test_the_marks_in_a_text_are_no_parts(codec: MessageCodec, text: str) -> None:
+    content = {"text": text * 600_000, "name": "stdout"}
+
+    assert codec.read(with_part(3, content)).content == content
+
+
+def test_quotes_that_never_end_take_no_time(codec: MessageCodec) -> None:
+    with pytest.raises(BadMessage, match="not JSON"):
+        codec.read(with_part(3, b'{"' + b'\\",' * 2_000_000))
+
+
 def test_what_json_does_not_know_becomes_null(codec: MessageCodec) -> None:
     content = codec.read(with_part(3, b'{"a": [NaN, Infinity, -Infinity, 1.5]}')).content
 
