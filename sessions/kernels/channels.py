@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sessions.exceptions import KernelBusy
+from sessions.kernels import zmtp
 from sessions.kernels.connection import Connection
 from sessions.kernels.flow import Flow
 from sessions.kernels.messages import BadMessage, Message, MessageCodec
@@ -14,6 +15,8 @@ from sessions.kernels.messages import BadMessage, Message, MessageCodec
 logger = logging.getLogger(__name__)
 
 TYPES = {"iopub": "SUB", "shell": "DEALER", "stdin": "DEALER", "control": "DEALER"}
+# Of one message. Outputs are large, and answers may be; prompts are not.
+MAX_BYTES = {"iopub": 128 * 2**20, "shell": 128 * 2**20, "stdin": 8 * 2**20, "control": 8 * 2**20}
 # Messages that are none, and bytes of them, before it is a flood; of the first few the log tells.
 MAX_BAD_MESSAGES, MAX_BAD_BYTES, BAD_MESSAGES_LOGGED = 1_000, 64 * 1024 * 1024, 3
 
@@ -52,13 +55,14 @@ class Channels:
         """Connect to a socket that the kernel has bound, or soon binds if it is no ``ipc`` one.
 
         ``waits``: the kernel waits if we do not take what it publishes. Others would drop it, so
-        all of it is taken, however much that is.
+        it is read far ahead of what is handled.
         """
         self._sockets[channel] = Connection(
             url,
             TYPES[channel],
             # Input requests come to the stdin socket with the shell socket's identity.
             identity=b"" if channel == "iopub" else self._identity,
+            max_bytes=MAX_BYTES[channel],
             on_frames=lambda frames: self._read(channel, frames),
             on_lost=lambda: self._on_lost(channel),
             flow=self._flow if waits else None,
@@ -92,18 +96,15 @@ class Channels:
 
     def _read(self, channel: str, frames: list[bytes]) -> None:
         try:
-            message = self._codec.read(frames)
+            self._on_message(channel, self._codec.read(frames))
         except BadMessage as error:
             self._count_bad(frames, error)
-            return
-        try:
-            self._on_message(channel, message)
         except Exception:
             logger.exception("a message of kernel %s could not be handled", self._name)
 
     def _count_bad(self, frames: list[bytes], error: BadMessage) -> None:
         self._bad_messages += 1
-        self._bad_bytes += sum(map(len, frames))
+        self._bad_bytes += sum(len(frame) + zmtp.FRAME_COST for frame in frames)
         if self._bad_messages <= BAD_MESSAGES_LOGGED:
             logger.warning("dropped a bad message of kernel %s: %s", self._name, error)
         if self._bad_messages > MAX_BAD_MESSAGES or self._bad_bytes > MAX_BAD_BYTES:

@@ -9,15 +9,14 @@ import logging
 import socket
 from collections.abc import Callable
 
-from sessions.kernels import zmtp
+from sessions.kernels import unix_sockets, zmtp
 from sessions.kernels.flow import Flow
 from sessions.kernels.read_ahead import ReadAhead
 
 logger = logging.getLogger(__name__)
 
-MAX_MESSAGE_BYTES = 128 * 1024 * 1024
-MESSAGES_IN_A_ROW = 16  # of one flooding socket, before anybody else has a turn
-READ_BYTES = 64 * 1024  # at once: of frames that are empty, that is work enough
+MESSAGES_IN_A_ROW = 16  # of one flooding socket, commands too, before anybody else has a turn
+READ_BYTES = 64 * 1024  # in a turn: of frames that are empty, that is work enough
 # That a kernel has not taken yet, before it is told nothing more.
 MAX_UNSENT_BYTES = 16 * 1024 * 1024
 RETRY_SECONDS = 0.1  # between two attempts to reach a socket
@@ -29,7 +28,8 @@ class Connection:
     ``on_frames`` is called with the frames of each message, ``on_lost`` once the connection was
     cut, by the other end or for what it sent; not after ``close``. What one read has brought is
     handled before the next, and nothing while ``flow`` is closed (None: it never is): who says more
-    waits. With ``reads_ahead`` nobody does: all is read at once, up to MAX_WAITING_BYTES.
+    waits. With ``reads_ahead`` hardly anybody does: a thread reads far ahead. A message of more
+    than ``max_bytes`` cuts the connection.
     """
 
     def __init__(
@@ -38,18 +38,20 @@ class Connection:
         socket_type: str,
         *,
         identity: bytes,
+        max_bytes: int,
         on_frames: Callable[[list[bytes]], None],
         on_lost: Callable[[], None],
         flow: Flow | None = None,
         reads_ahead: bool = False,
     ) -> None:
-        self._scheme, _, address = url.partition("://")
-        self._address = address if self._scheme == "ipc" else _host_and_port(address)
+        # Of a socket's file; None for one behind a port.
+        self._path = url.removeprefix("ipc://") if url.startswith("ipc://") else None
+        self._url = url
         self._on_frames = on_frames
         self._on_lost = on_lost
         self._flow = flow
         self._loop = asyncio.get_running_loop()
-        self._reader = zmtp.Reader(MAX_MESSAGE_BYTES)
+        self._reader = zmtp.Reader(max_bytes)
         self._unsent = bytearray(zmtp.opening(socket_type, identity))
         # What is sent once the other end is ready.
         self._held = bytearray(zmtp.SUBSCRIBE_TO_ALL if socket_type == "SUB" else b"")
@@ -65,7 +67,7 @@ class Connection:
         self._connecting: asyncio.Task[None] | None = None
         if flow is not None:
             flow.listen(self._handle_soon)
-        if self._scheme != "ipc" or self._connect_at_once():
+        if self._path is None or self._connect_at_once(self._path):
             self._connecting = self._loop.create_task(self._connect(), name=f"connect to {url}")
 
     def send(self, frames: list[bytes]) -> bool:
@@ -95,10 +97,10 @@ class Connection:
 
     # --- Internal -------------------------------------------------------------------------
 
-    def _connect_at_once(self) -> int:
+    def _connect_at_once(self, path: str) -> int:
         """Connect to a file's socket: 0, or the number of the error."""
-        connection = self._unconnected()
-        error = connection.connect_ex(self._address)
+        connection = unix_sockets.unconnected()
+        error = unix_sockets.connect(connection, path)
         if error:
             connection.close()
         else:
@@ -110,17 +112,19 @@ class Connection:
 
         A file was there when we were told of it, but may have too many who wait.
         """
-        while self._scheme == "ipc":
-            error = self._connect_at_once()
+        while self._path is not None:
+            error = self._connect_at_once(self._path)
             if error != errno.EAGAIN:
                 if error:
                     self._lose()
                 return
             await asyncio.sleep(RETRY_SECONDS)
         while True:
-            connection = self._unconnected()
+            connection = socket.socket()
+            connection.setblocking(False)  # noqa: FBT003 - takes no name
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                await self._loop.sock_connect(connection, self._address)
+                await self._loop.sock_connect(connection, _host_and_port(self._url))
             except OSError:
                 connection.close()
                 await asyncio.sleep(RETRY_SECONDS)
@@ -130,14 +134,6 @@ class Connection:
             else:
                 self._use(connection)
                 return
-
-    def _unconnected(self) -> socket.socket:
-        family = socket.AF_UNIX if self._scheme == "ipc" else socket.AF_INET
-        connection = socket.socket(family, socket.SOCK_STREAM)
-        connection.settimeout(0)
-        if family == socket.AF_INET:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection
 
     def _use(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -171,10 +167,11 @@ class Connection:
             self._loop.call_soon_threadsafe(self._handle_soon)
 
     def _handle(self) -> None:
-        """Handle a few messages of what has come, and read on after the last of them."""
+        """Handle what has come, a few messages or one read of it, and go on after others."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        has_read = False
         for _ in range(MESSAGES_IN_A_ROW):
             if self._socket is None:  # not yet, or not any more
                 return
@@ -192,8 +189,13 @@ class Connection:
             elif frames is not None:
                 self._answer()
                 self._let_go()
+            elif has_read:
+                self._read_later()
+                return
             elif not self._feed(self._socket):
                 return
+            else:
+                has_read = True
         if self._socket is not None:
             self._loop.remove_reader(self._socket)
             self._handle_soon()
@@ -208,6 +210,13 @@ class Connection:
         elif self._ahead is None:
             self._loop.add_reader(connection, self._handle)
         return bool(data)
+
+    def _read_later(self) -> None:
+        """Everything read is handled; there may be more."""
+        if self._ahead is not None:
+            self._handle_soon()
+        elif self._socket is not None:
+            self._loop.add_reader(self._socket, self._handle)
 
     def _let_go(self) -> None:
         if self._reader.is_ready and self._held:
@@ -238,6 +247,6 @@ def _receive(connection: socket.socket) -> bytes | None:
         return b""
 
 
-def _host_and_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
+def _host_and_port(url: str) -> tuple[str, int]:
+    host, _, port = url.partition("://")[2].rpartition(":")
     return host, int(port)

@@ -9,15 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import stat
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from socket import AF_UNIX
-from socket import socket as PlainSocket
 from typing import Any
 from uuid import uuid4
 
@@ -32,7 +29,7 @@ from sessions.exceptions import (
     LimitReached,
     NotSupported,
 )
-from sessions.kernels import channels, connection, inside, provisioner
+from sessions.kernels import channels, inside, provisioner, unix_sockets
 from sessions.kernels.channels import Channels
 from sessions.kernels.flow import Flow
 from sessions.kernels.forked import ForkedProcess
@@ -455,7 +452,7 @@ class LiveKernel:
         self._awaited_input = None
 
     async def _connect(self) -> None:
-        """Connect once the kernel has bound: a connect before that costs zmq's retry interval."""
+        """Connect to its sockets, as soon as it has bound them."""
         protocol = self._manager.session
         self._channels = Channels(
             self.name,
@@ -472,12 +469,13 @@ class LiveKernel:
 
     async def _open(self, channel: str, *, waits: bool = False) -> None:
         url = self._manager._make_url(channel)
-        if url.startswith("ipc://"):  # at others, which other provisioners name, zmq tries again
-            await self._bound(Path(url.removeprefix("ipc://")))
+        # Others, which other provisioners name, are tried until they answer.
+        if url.startswith("ipc://"):
+            await self._bound(url.removeprefix("ipc://"))
         assert self._channels is not None
         self._channels.open(channel, url, waits=waits)
 
-    async def _bound(self, path: Path) -> None:
+    async def _bound(self, path: str) -> None:
         while not _listens(path):
             if self.death.done():
                 complaint = getattr(self._manager.provisioner, "complaint", "")
@@ -600,12 +598,12 @@ class LiveKernel:
         """The connection of a channel was cut: then the kernel cannot be used any more."""
         if not self.is_stopping:
             self._is_lost = True
-            self._spawn(self._end_lost(), f"lost {channel}")
+            self._spawn(self._end_lost(channel), f"lost {channel}")
 
-    async def _end_lost(self) -> None:
+    async def _end_lost(self, channel: str) -> None:
         """Started when a connection was cut, ends with the process."""
         await asyncio.wait({self.death}, timeout=LOST_SECONDS)
-        mebibytes = connection.MAX_MESSAGE_BYTES // 2**20
+        mebibytes = channels.MAX_BYTES[channel] // 2**20
         self.exceed(
             f"The kernel sent a message of more than {mebibytes} MiB, or closed its connection, "
             "so it was ended."
@@ -677,14 +675,7 @@ class LiveKernel:
             reply.set_result(message.content)
 
 
-def _listens(path: Path) -> bool:
+def _listens(path: str) -> bool:
     """Whether somebody listens at a socket. A link is none, wherever it leads."""
-    try:
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            return False
-        with PlainSocket(AF_UNIX) as probe:
-            probe.setblocking(False)  # noqa: FBT003 - takes no name
-            probe.connect(str(path))
-    except OSError:
-        return False
-    return True
+    with unix_sockets.unconnected() as probe:
+        return unix_sockets.connect(probe, path) == 0

@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable
 
 READ_BYTES = 64 * 1024  # at once
@@ -14,7 +15,7 @@ MAX_WAITING_BYTES = 256 * 1024 * 1024
 
 
 class ReadAhead:
-    """What comes on a connected, non-blocking socket, read whatever the event loop is doing.
+    """What comes on a connected, non-blocking socket, read also while the event loop is busy.
 
     ``on_more`` is called in the thread when there is something to ``take`` and was nothing.
     """
@@ -22,7 +23,9 @@ class ReadAhead:
     def __init__(self, connection: socket.socket, on_more: Callable[[], None]) -> None:
         self._connection = connection
         self._on_more = on_more
-        self._waiting = bytearray()
+        # The last piece grows to READ_BYTES: many small ones would take more than their bytes.
+        self._pieces: deque[bytearray] = deque()
+        self._waiting = 0  # bytes
         self._is_over = False  # there comes no more
         self._is_closed = False
         self._changed = threading.Condition()
@@ -33,10 +36,10 @@ class ReadAhead:
     def take(self) -> bytes | None:
         """Some of what has come: empty at the end, None if that is nothing yet."""
         with self._changed:
-            if not self._waiting:
+            if not self._pieces:
                 return b"" if self._is_over else None
-            taken = bytes(self._waiting[:READ_BYTES])
-            del self._waiting[:READ_BYTES]
+            taken = bytes(self._pieces.popleft())
+            self._waiting -= len(taken)
             self._changed.notify()
             return taken
 
@@ -55,9 +58,11 @@ class ReadAhead:
             poll = select.poll()
             poll.register(connection, select.POLLIN)
             while self._has_room():
-                poll.poll()
                 try:
                     data = connection.recv(READ_BYTES)
+                except BlockingIOError:
+                    poll.poll()
+                    continue
                 except OSError:
                     data = b""
                 self._put(data)
@@ -65,15 +70,18 @@ class ReadAhead:
     def _has_room(self) -> bool:
         """Wait until there is; whether to read on then."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._is_closed or len(self._waiting) < MAX_WAITING_BYTES
-            )
+            self._changed.wait_for(lambda: self._is_closed or self._waiting < MAX_WAITING_BYTES)
             return not self._is_closed and not self._is_over
 
     def _put(self, data: bytes) -> None:
         with self._changed:
-            was_empty = not self._waiting
-            self._waiting += data
-            self._is_over = not data
+            was_empty = not self._pieces
+            if not data:
+                self._is_over = True
+            elif was_empty or len(self._pieces[-1]) + len(data) > READ_BYTES:
+                self._pieces.append(bytearray(data))
+            else:
+                self._pieces[-1] += data
+            self._waiting += len(data)
         if was_empty and not self._is_closed:
             self._on_more()

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+from sessions.kernels.unix_sockets import can_refuse_descriptors
+
 # Calls that are refused (EPERM), whatever their arguments.
 REFUSED = (
     # mounts and roots
@@ -82,6 +84,8 @@ def filter_program() -> bytes:
         argument = library.Arg(position, library.MASKED_EQ, mask, value)
         program.add_rule(refuse, name, argument)
     _refuse_sockets(library, program, refuse)
+    if not can_refuse_descriptors():
+        _refuse_to_linger(library, program, refuse)
     return _exported(program)
 
 
@@ -137,6 +141,13 @@ def _refuse_sockets(library: Any, program: Any, refuse: int) -> None:
             program.add_rule(refuse, name, library.Arg(0, comparison, family))
     is_netlink = library.Arg(0, library.EQ, socket.AF_NETLINK)
     program.add_rule(refuse, "socket", is_netlink, library.Arg(2, library.NE, _NETLINK_ROUTE))
+
+
+def _refuse_to_linger(library: Any, program: Any, refuse: int) -> None:
+    """Whoever closes such a socket last has to wait, which could be us: it can be sent to us."""
+    is_level = library.Arg(1, library.MASKED_EQ, _LOW_WORD, socket.SOL_SOCKET)
+    is_option = library.Arg(2, library.MASKED_EQ, _LOW_WORD, socket.SO_LINGER)
+    program.add_rule(refuse, "setsockopt", is_level, is_option)
 
 
 def _exported(program: Any) -> bytes:

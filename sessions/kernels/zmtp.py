@@ -1,6 +1,7 @@
 """ZMTP, which ZeroMQ sockets speak over a connection: pure, no I/O.
 
-Version 3.0 without security, https://rfc.zeromq.org/spec/23/. Who speaks to us may be hostile, and
+Version 3.0 without security, https://rfc.zeromq.org/spec/23/, with the signs of life of 3.1
+(https://rfc.zeromq.org/spec/37/), which libzmq answers in either. Who speaks to us may be hostile, and
 zmq's own library is not made for that: some of what a peer may do when it is read slowly, such as
 to ask for a sign of life and to leave, ends the whole process by an assertion (libzmq 4.3.5).
 
@@ -13,8 +14,9 @@ GREETING_BYTES = 64
 # signature, version 3.0, mechanism, as a client, filler
 GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 SUBSCRIBE_TO_ALL = b"\x00\x01\x01"  # a message of one frame: 1, and the prefix of nothing
-# Of a frame, besides what is in it: so that many empty ones are not free.
-FRAME_COST = 64
+# Of a frame, besides what is in it: many empty ones take little memory, but much time.
+FRAME_COST = 4096
+MAX_COMMAND_BYTES = 64 * 1024  # those that mean something here are far smaller
 # Of what a PING wants to have back.
 MAX_CONTEXT_BYTES = 16
 
@@ -122,6 +124,8 @@ class Reader:
             raise WireError("a frame with flags that there are not")
         if not self.is_ready and not flags & _COMMAND:
             raise WireError("a message before READY")
+        if flags & _COMMAND and size > MAX_COMMAND_BYTES:
+            raise WireError("a command that is too large")
         self._cost += size + FRAME_COST
         if self._cost > self._max_bytes:
             raise WireError("a message that is too large")
@@ -137,7 +141,8 @@ class Reader:
             return None
         self._is_inside = False
         if self._begun:
-            piece, self._begun = bytes(self._begun + piece), bytearray()
+            self._begun += piece
+            piece, self._begun = bytes(self._begun), bytearray()
         return piece
 
     def _obey(self, body: bytes) -> None:
@@ -146,10 +151,10 @@ class Reader:
         name, rest = body[1 : 1 + size], body[1 + size :]
         if name == b"READY":
             self.is_ready = True
-        elif not self.is_ready:
-            raise WireError("another command before READY")
         elif name == b"ERROR":
             raise WireError("the peer gave up")
+        elif not self.is_ready:
+            raise WireError("another command before READY")
         elif name == b"PING":  # two bytes say for how long; the rest goes back
             self.answers += _command(b"PONG", rest[2 : 2 + MAX_CONTEXT_BYTES])
 

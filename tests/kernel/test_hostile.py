@@ -9,6 +9,7 @@ import os
 import pytest
 
 from sessions.exceptions import InvalidValue, KernelspecNotFound
+from sessions.kernels import channels
 from sessions.outcomes import fold
 from tests.hosts import (
     NAMED,
@@ -151,7 +152,8 @@ for socket in [o for o in gc.get_objects() if isinstance(o, zmq.Socket)]:
 
 @pytest.mark.parametrize("code", [LARGE, CLOSED], ids=["too large", "closed"])
 async def test_a_kernel_whose_connection_is_cut_is_ended_and_told_so(host, monkeypatch, code):
-    monkeypatch.setattr("sessions.kernels.connection.MAX_MESSAGE_BYTES", 2 * 2**20)
+    for channel in channels.MAX_BYTES:
+        monkeypatch.setitem(channels.MAX_BYTES, channel, 2 * 2**20)
     monkeypatch.setattr("sessions.kernels.kernel.LOST_SECONDS", 0.5)
 
     async with asyncio.timeout(60):

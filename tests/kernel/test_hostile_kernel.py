@@ -278,6 +278,52 @@ async def test_garbage_where_the_kernels_sockets_were_harms_nobody(siege: Siege)
     await assert_usable(siege)
 
 
+HANDS_OVER = """
+import array, os, socket, struct
+with socket.create_server(("127.0.0.1", 0)) as listener:
+    ours = socket.create_connection(listener.getsockname())
+    theirs, _ = listener.accept()
+refused, tried = [], 0
+try:
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 30))
+except PermissionError:
+    refused.append("linger")
+ours.setblocking(False)
+try:
+    while True: ours.send(bytes(65536))
+except BlockingIOError:
+    pass
+for number in list(map(int, os.listdir("/proc/self/fd"))):
+    try:
+        each = socket.socket(fileno=os.dup(number))
+    except OSError:
+        continue
+    if each.family != socket.AF_UNIX or not each.getsockname(): continue
+    who = each.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 4)
+    if int.from_bytes(who, "little") != 0: continue  # its own: the host's process is not seen here
+    tried += 1
+    handed_over = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [ours.fileno()]))]
+    try:
+        each.sendmsg([b"\x04"], handed_over)
+    except PermissionError:
+        refused.append("send")
+if refused.count("send") == tried:  # or it would have to wait itself
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))
+ours.close()
+print(tried, *refused)
+"""
+
+
+async def test_nobody_waits_for_a_descriptor_that_was_sent_to_the_host(siege: Siege) -> None:
+    """Who reads a message closes what came with it, however long that takes."""
+    result = await siege.attack(HANDS_OVER)
+
+    tried, *refused = fold(result["events"]).stdout.split()
+    assert int(tried) >= 4
+    assert refused == ["send"] * int(tried) or "linger" in refused
+    await assert_usable(siege)
+
+
 @contextlib.contextmanager
 def listening(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as server:

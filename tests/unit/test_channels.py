@@ -84,6 +84,7 @@ def our_end(
     flow: Flow,
     on_message: Callable[[str, Message], None],
     on_lost: Callable[[str], None] = lambda _: None,
+    on_flood: Callable[[], None] = lambda: None,
 ) -> Channels:
     return Channels(
         "test",
@@ -91,7 +92,7 @@ def our_end(
         identity=b"us",
         flow=flow,
         on_message=on_message,
-        on_flood=lambda: None,
+        on_flood=on_flood,
         on_lost=on_lost,
     )
 
@@ -120,7 +121,7 @@ async def far(context: zmq.Context, tmp_path: Path) -> AsyncIterator[FarEnd]:
 
 
 async def test_no_message_is_missed_while_we_send(far: FarEnd) -> None:
-    """Sending swallows the descriptor's news of what has arrived."""
+    """Whatever of both a turn of the loop begins with."""
     for number in range(500):
         far.say(number)
         if number % 7 == 0:
@@ -168,10 +169,10 @@ async def test_a_flood_leaves_others_their_turn(
 async def test_what_is_too_large_cuts_the_connection(
     context: zmq.Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "MAX_MESSAGE_BYTES", 1000)
+    monkeypatch.setitem(channels.MAX_BYTES, "shell", 100_000)
     far = FarEnd(context, tmp_path / "s")
     await far.open()
-    far.router.send_multipart([b"us", b"x" * 2000])
+    far.router.send_multipart([b"us", b"x" * 200_000])
     async with asyncio.timeout(WAIT_SECONDS):
         while not far.lost:
             far.changed.clear()
@@ -209,7 +210,7 @@ async def test_a_channel_that_is_not_open_takes_nothing(far: FarEnd) -> None:
 async def test_ends_that_cross_hold_up_nobody_else(
     context: zmq.Context, tmp_path: Path, far: FarEnd
 ) -> None:
-    """zmq has one thread for all kernels, and would wait for a monitor that nobody reads."""
+    """Ours and theirs, in either order."""
     for number in range(20):
         other = FarEnd(context, tmp_path / f"other-{number}")
         await other.open()
@@ -299,6 +300,29 @@ async def test_who_asks_for_a_sign_of_life_and_leaves_does_no_harm(tmp_path: Pat
     near.close()
 
     assert heard == list(range(100))
+
+
+async def test_who_sends_nothing_but_empty_frames_takes_no_long_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One read in each: there are many frames in it."""
+    monkeypatch.setattr(connection, "READ_BYTES", 1_000)
+    floods: list[bool] = []
+    near = our_end(Flow(), lambda *_: None, on_flood=lambda: floods.append(True))
+    monkeypatch.setattr(channels, "MAX_BAD_MESSAGES", 0)
+    with listening(tmp_path / "s") as listener:
+        near.open("shell", f"ipc://{tmp_path}/s")
+        kernel, _ = listener.accept()
+    with kernel:
+        kernel.settimeout(WAIT_SECONDS)
+        kernel.sendall(zmtp.opening("ROUTER") + zmtp.message([b""] * 20_000))
+        turns = 0
+        while not floods:
+            turns += 1
+            await asyncio.sleep(0)
+    near.close()
+
+    assert turns >= 40
 
 
 async def test_what_would_be_dropped_is_read_while_the_loop_is_busy(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from sessions.kernels import sandbox, syscalls
 from sessions.kernels.sandbox import Sandbox
 from sessions.kernels.syscalls import REFUSED, REFUSED_BY_NUMBER, filter_program
 from tests.hosts import needs_walls
@@ -40,12 +41,12 @@ def say(value):
 
 def inside(tmp_path: Path, code: str, *arguments: str) -> Any:
     """What a program inside the walls says."""
-    sandbox = Sandbox(workspace=tmp_path, sockets=None, readable=())
+    walls = Sandbox(workspace=tmp_path, sockets=None, readable=())
     argv = ["/usr/bin/python3", "-c", PROLOGUE + code, *arguments]
-    with sandbox.launch(argv) as (started, descriptors):
+    with walls.launch(argv) as (started, descriptors):
         done = subprocess.run(
             started,
-            env=sandbox.environment(),
+            env=walls.environment(),
             pass_fds=descriptors,
             capture_output=True,
             text=True,
@@ -127,6 +128,23 @@ say([call(IOCTL, 0, TIOCSTI), call(IOCTL, 0, 1 << 32 | TIOCSTI), call(IOCTL, 0, 
 
     assert refused == [errno.EPERM] * 3
     assert harmless == errno.ENOTTY
+
+
+def test_where_descriptors_can_be_sent_to_the_host_no_socket_lingers(tmp_path, monkeypatch):
+    """On older machines: who closes it last would wait, and that could be the host."""
+    monkeypatch.setattr(syscalls, "can_refuse_descriptors", lambda: False)
+    monkeypatch.setattr(sandbox, "filter_program", filter_program.__wrapped__)
+    code = """
+def set_to(option, value):
+    try:
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, option, value)
+    except OSError as error:
+        return error.errno
+    return 0
+say([set_to(socket.SO_LINGER, b"\\1\\0\\0\\0" * 2), set_to(socket.SO_REUSEADDR, 1)])
+"""
+    assert inside(tmp_path, code) == [errno.EPERM, 0]
 
 
 @on_x86

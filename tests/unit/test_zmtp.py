@@ -10,7 +10,7 @@ from sessions.kernels import zmtp
 from sessions.kernels.zmtp import Reader, WireError
 
 READY = zmtp.opening("DEALER")
-MOST = 10_000
+MOST = 100_000
 
 
 def read(reader: Reader, data: bytes) -> list[list[bytes]]:
@@ -63,9 +63,11 @@ def test_garbage_is_refused_or_waited_for(garbage, is_greeted):
         (READY + b"\x08\x00", "flags"),
         (READY + command(b"PING", b"\0\0", flags=5), "flags"),
         (READY + command(b"ERROR"), "gave up"),
+        (zmtp.GREETING + command(b"ERROR"), "gave up"),
         (READY + zmtp.message([b"x" * MOST]), "too large"),
         (READY + b"\x02" + b"\xff" * 8, "too large"),
-        (READY + b"\x01\x00" * MOST, "too large"),
+        (READY + b"\x01\x00" * (MOST // zmtp.FRAME_COST + 1), "too large"),
+        (READY + b"\x06" + (zmtp.MAX_COMMAND_BYTES + 1).to_bytes(8, "big"), "command"),
     ],
 )
 def test_who_does_not_speak_as_agreed_is_refused(said, why):
