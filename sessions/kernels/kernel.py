@@ -52,6 +52,8 @@ SOCKET_POLL_SECONDS = 0.005
 MAX_COMMS_WAITING = 1_000  # messages of clients that the kernel has not come to
 MAX_ASKED = 1_000  # questions whose late output is told from a stranger's
 WELCOME_SECONDS = 0.1  # for the first sign of life on iopub, before asking again
+# For what a process said before its end to be read. Others may have its sockets, and say no end.
+LAST_WORDS_SECONDS = 2.0
 LOST_SECONDS = 3.0  # for a process whose connection was cut to end by itself, which says more
 
 FLOODED = "Code in the kernel flooded the server with broken messages, so it was ended."
@@ -189,6 +191,7 @@ class LiveKernel:
         self._awaited_input: Message | None = None
         self._subshell_id: str | None = None
         self._heard = asyncio.Event()  # something arrived on iopub
+        self._silence = asyncio.Event()  # nothing will any more, or nobody wants to hear it
         # What kernel_info_request told; empty until the kernel is ready.
         self.info: dict[str, Any] = {}
         self._asking = asyncio.Lock()  # for the subshell
@@ -205,7 +208,7 @@ class LiveKernel:
         # Why somebody ended it; empty while nobody did, or without a reason.
         self.stop_reason = ""
         self._stop: asyncio.Task[None] | None = None
-        # Set when the process has ended, by itself or not.
+        # Set when the process has ended, by itself or not, and what it said has been read.
         self.death: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
 
     # --- Life ---------------------------------------------------------------------------
@@ -271,6 +274,7 @@ class LiveKernel:
         ``reason`` is a sentence for those whose code it ran. Cancelling stops the waiting only.
         """
         self.stop_reason = self.stop_reason or reason
+        self._silence.set()
         if self._stop is None:
             self._stop = asyncio.create_task(self._end(), name=f"stop {self.name}")
         await asyncio.shield(self._stop)
@@ -434,6 +438,9 @@ class LiveKernel:
     async def _watch(self) -> None:
         """Started with the process, ends with it; the only one to learn its exit code."""
         exit_code = await self._process().wait()
+        if self._is_ready:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._silence.wait(), LAST_WORDS_SECONDS)
         if not self.death.done():
             self.death.set_result(Death(exit_code or 0, self._exceeded(exit_code or 0)))
         self._fail_waiting()
@@ -596,6 +603,8 @@ class LiveKernel:
 
     def _lost(self, channel: str) -> None:
         """The connection of a channel was cut: then the kernel cannot be used any more."""
+        if channel == "iopub":
+            self._silence.set()
         if not self.is_stopping:
             self._is_lost = True
             self._spawn(self._end_lost(channel), f"lost {channel}")

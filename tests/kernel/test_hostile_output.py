@@ -116,6 +116,34 @@ async def test_code_waits_while_its_output_is_not_read(siege: Siege, put_out: st
     await siege.assert_usable()
 
 
+# What it has put out is on its way for a moment.
+LAST_WORDS = """
+import os, sys, time
+for number in range(100): get_ipython().display_pub.publish({'text/plain': str(number)})
+sys.stdout.flush()
+time.sleep(0.3)
+os._exit(1)
+"""
+
+
+async def test_what_a_kernel_said_before_its_death_is_recorded(
+    siege: Siege, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sessions.kernels.kernel.LAST_WORDS_SECONDS", 60.0)
+    await run(siege.host, "1", identifier=ATTACKER)
+    session = siege.host._sessions.find(None, ATTACKER)
+    siege.recorder.flow.close()
+    attack = asyncio.create_task(run(siege.host, LAST_WORDS, identifier=ATTACKER))
+    while session.process_ids:
+        await asyncio.sleep(0.01)
+    siege.recorder.flow.open()
+    result = await attack
+
+    assert result["state"] == "failed"
+    shown = [each for each in result["events"] if each["type"] == "display_data"]
+    assert [each["data"]["data"]["text/plain"] for each in shown] == list(map(str, range(100)))
+
+
 @pytest.mark.parametrize("command", [["yes"], ["cat", "/dev/zero"]], ids=["yes", "zeros"])
 async def test_a_program_without_end_is_ended_by_its_timeout(
     siege: Siege, command: list[str]
