@@ -22,12 +22,12 @@ from django.contrib.staticfiles.storage import StaticFilesStorage
 # Hexadecimal digits of the version in an address.
 VERSION_DIGITS = 12
 VERSION = re.compile(rf"v-[0-9a-f]{{{VERSION_DIGITS}}}/")
-# Where modules are that nobody has minified; everything elsewhere is sent as it is.
-OUR_MODULES = "workbench/"
+# Where files are that nobody has minified; everything elsewhere is sent as it is.
+OURS = "workbench/"
 COMPRESSIBLE = (".css", ".js", ".svg", ".txt")
 
 # Comments that stand alone, as ours do. No text of ours goes over several lines.
-_COMMENTS = re.compile(rb"^[ \t]*(?:/\*\*(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*$", re.MULTILINE)
+_COMMENTS = re.compile(rb"^[ \t]*(?:/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*)[ \t]*$", re.MULTILINE)
 # Not those that are called: `import("…")` loads later.
 _IMPORTS = re.compile(rb'^(?:import|export)\s[^"\';]*?from\s*"(\.[^"]+)"', re.MULTILINE)
 
@@ -60,16 +60,16 @@ def split_version(name: str) -> tuple[str | None, str]:
 
 
 def packed(name: str, path: Path) -> bytes:
-    """The file's content compressed with gzip, our modules without their comments."""
+    """The file's content compressed with gzip, ours without their comments."""
     content = path.read_bytes()
-    if name.startswith(OUR_MODULES) and name.endswith(".js"):
+    if name.startswith(OURS) and name.endswith((".js", ".css")):
         content = without_comments(content)
     return gzip.compress(content, mtime=0)
 
 
-def without_comments(module: bytes) -> bytes:
-    """A module without the comments that stand alone; every line keeps its number."""
-    return _COMMENTS.sub(lambda found: b"\n" * found[0].count(b"\n"), module)
+def without_comments(source: bytes) -> bytes:
+    """A module or a style sheet without the comments that stand alone; lines keep their numbers."""
+    return _COMMENTS.sub(lambda found: b"\n" * found[0].count(b"\n"), source)
 
 
 def imported_modules(name: str) -> list[str]:

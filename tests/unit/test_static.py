@@ -181,6 +181,18 @@ export const f = (a) => a; // stays
     ]
 
 
+def test_our_style_sheets_are_sent_without_comments(tmp_path: Path) -> None:
+    sheet = tmp_path / "a.css"
+    sheet.write_bytes(b"/* A row,\n   and why. */\n.row { color: red; } /* stays */\n  /** b **/\n")
+
+    ours, theirs = (
+        gzip.decompress(assets.packed(name, sheet)) for name in ("workbench/a.css", "vendor/a.css")
+    )
+
+    assert ours == b"\n\n.row { color: red; } /* stays */\n\n"
+    assert theirs == sheet.read_bytes()
+
+
 def test_no_text_of_our_modules_goes_over_several_lines() -> None:
     """Comments are found by how lines begin: a line of text must not look like one."""
     modules = Path(assets.finders.find("workbench/js") or "").rglob("*.js")
